@@ -1,0 +1,1 @@
+"""Everything that touches data and models.  Never imports textual; torch and friends only inside functions."""

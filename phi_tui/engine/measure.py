@@ -1,0 +1,81 @@
+"""The evaluation stage on its own: the perplexity of a base and of a finished adapter, loaded afresh from disk."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from phi_tui import run
+from phi_tui.engine import loading, preflight
+from phi_tui.engine.evaluate import evaluate
+from phi_tui.engine.prepare import prepare
+from phi_tui.engine.train import EVAL_TOKENS
+from phi_tui.errors import InputError, Refusal
+from phi_tui.schema import Project
+from phi_tui.workspace import Workspace
+
+
+def measure(
+    project: Project, root: Path, workspace: Workspace, run_id: str, say: Callable[..., None]
+) -> dict[str, Any]:
+    """Return run, adapter, perplexity, base_perplexity, eval_loss and the number of predicted tokens.
+
+    The run is the one called `run_id`, else the newest with an adapter; without any only the base is measured.
+    Raises Refusal when there are no validation rows.
+    """
+    import torch
+    from datasets import load_from_disk
+
+    prepared = prepare(project, root, workspace, say)
+    job = preflight.check(project, prepared, workspace)
+    if not prepared.ready.validation.rows:
+        raise Refusal(
+            "there are no validation rows to evaluate on",
+            fix='set data.split, or add a source with role = "validation"',
+        )
+    found = _run_of(project, workspace, run_id)
+    rows = load_from_disk(str(prepared.ready.folder))["validation"]
+    model = loading.base(prepared.base.folder, getattr(torch, job.weights), project.model.attention).to(job.device.type)
+    tokenizer = prepared.tokenizer
+    pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
+
+    def context() -> Any:
+        if job.precision == "fp32":
+            return contextlib.nullcontext()
+        return torch.autocast(job.device.type, dtype=torch.bfloat16 if job.precision == "bf16" else torch.float16)
+
+    def perplexity(model: Any, what: str) -> Any:
+        say("phase", name="evaluate", detail=what)
+        return evaluate(
+            model,
+            rows,
+            pad_id=pad,
+            token_budget=EVAL_TOKENS[job.device.type],
+            autocast=context,
+            on_progress=lambda done, total: say("phase", name="evaluate", done=done, total=total),
+        )
+
+    base = perplexity(model, "the base")
+    adapted = perplexity(loading.with_adapter(model, found.adapter), f"run {found.id}") if found else None
+    return {
+        "run": found.id if found else None,
+        "adapter": str(found.adapter) if found else None,
+        "eval_loss": adapted.loss if adapted else None,
+        "perplexity": adapted.perplexity if adapted else None,
+        "base_perplexity": base.perplexity,
+        "tokens": base.tokens,
+    }
+
+
+def _run_of(project: Project, workspace: Workspace, run_id: str) -> run.Run | None:
+    if run_id:
+        found = run.find(workspace, f"{project.name}/{run_id}")
+        if not (found.adapter / "adapter_model.safetensors").is_file():
+            raise InputError(f"run {found.id} has no adapter", where=str(found.path))
+        return found
+    return next(
+        (r for r in run.listed(workspace, project.name) if (r.adapter / "adapter_model.safetensors").is_file()),
+        None,
+    )

@@ -1,0 +1,221 @@
+"""The last look before a run: what would fail or mislead is refused now, and what will happen is said.
+
+All reasons are told at once.  The model is built without memory (on torch's meta device), so its layers and
+parameters are the real ones and nothing has to be loaded to find a misspelt target.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+from dataclasses import dataclass, field
+from typing import Any
+
+from phi_tui import phi
+from phi_tui.engine import device as devices
+from phi_tui.engine import loading, lockfile, plan, targets
+from phi_tui.engine.prepare import Prepared
+from phi_tui.errors import PhiError, Refusal
+from phi_tui.schema import Project
+from phi_tui.workspace import Workspace
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A project that may start: everything `train` needs, decided."""
+
+    project: Project
+    prepared: Prepared
+    device: devices.Device
+    precision: devices.Precision
+    weights: str
+    targets: list[str]
+    shape: plan.Shape
+    plan: plan.Plan
+    notes: list[str] = field(default_factory=list)
+
+
+def check(project: Project, prepared: Prepared, workspace: Workspace) -> Job:
+    """Return the job, or raise one Refusal that names every reason against it."""
+    against: list[str] = []
+    notes: list[str] = []
+    config = loading.config(prepared.base.folder)
+    device = devices.current()
+    skeleton = targets.skeleton(prepared.base.folder)
+    parameters = sum(weight.numel() for weight in skeleton.parameters())
+    names: list[str] = []
+    trainable = 0
+    try:
+        names = targets.resolve(skeleton, project.lora.targets)
+        trainable = targets.trainable_parameters(skeleton, names, project.lora.rank)
+    except PhiError as error:
+        against.append(f"lora.targets: {error.what}")
+    precision: devices.Precision = "fp32"
+    try:
+        precision = devices.precision(project.train.precision, device, parameters)
+    except PhiError as error:
+        against.append(f"{error.what}; {error.fix}")
+    weights = str(devices.weights_dtype(project.model.dtype, precision)).removeprefix("torch.")
+    if precision == "fp16" and weights == "float16" and project.model.dtype == "float16":
+        notes.append("float16 weights overflow above 65,504; bfloat16 does not")
+    shape = plan.shape(config, parameters, trainable)
+    weight_bytes = 4 if weights == "float32" else 2
+    planned = plan.make(
+        project,
+        prepared.ready.train,
+        shape,
+        on_gpu=device.type == "cuda",
+        weight_bytes=weight_bytes,
+        available=device.memory,
+    )
+    against += _data(project, prepared, config, skeleton)
+    against += _environment(project, config, device)
+    needed = (project.train.keep_checkpoints + 2) * 16 * trainable + 32 * 1024 * 1024
+    free = shutil.disk_usage(workspace.root).free
+    if free < needed:
+        against.append(
+            f"too little disk: {needed / 1e6:,.0f} MB are needed for checkpoints and adapter, {free / 1e6:,.0f} MB are free"
+        )
+    if planned.memory.total > device.memory:
+        notes.append(
+            f"about {planned.memory.total / 1e9:.1f} GB are needed and {device.name} has {device.memory / 1e9:.1f} GB: "
+            "lower data.max_length or train.batch_size, or set train.gradient_checkpointing = true"
+        )
+    if against:
+        raise Refusal(
+            "this run would fail or mislead:\n  - " + "\n  - ".join(against) if len(against) > 1 else against[0]
+        )
+    notes += _notes(project, prepared, planned)
+    return Job(project, prepared, device, precision, weights, names, shape, planned, notes)
+
+
+def lock(job: Job) -> dict[str, Any]:
+    """Return what decides the result beside the project: the tables of lock.toml."""
+    prepared = job.prepared
+    return {
+        "packages": lockfile.versions(),
+        "base": {
+            "id": prepared.base.id,
+            "kind": prepared.base.kind,
+            "revision": prepared.base.revision,
+            "weights_sha256": prepared.base.weights_hash(),
+        },
+        "data": {
+            "rows_sha256": prepared.ready.data_hash,
+            "tokens_fingerprint": prepared.ready.fingerprint,
+            "train_rows": prepared.ready.train.rows,
+            "validation_rows": prepared.ready.validation.rows,
+        },
+        "template": {"name": prepared.template.name, "sha256": prepared.template.hash},
+        "device": {
+            "type": job.device.type,
+            "name": job.device.name,
+            "threads": job.device.threads,
+            "precision": job.precision,
+            "weights": job.weights,
+        },
+        "plan": {
+            "batch_size": job.plan.batch_size,
+            "grad_accum": job.plan.grad_accum,
+            "steps": job.plan.steps,
+        },
+    }
+
+
+def golden(project: Project) -> list[str]:
+    """Return the golden suggestions that the project takes, each with its formula."""
+    taken = []
+    if project.data.split == "phi":
+        taken.append(
+            f"split 1/phi = {phi.TRAIN_SHARE:.3f} for training, 1/phi^2 = {1 - phi.TRAIN_SHARE:.3f} for validation"
+        )
+    if project.data.mix == "phi":
+        weights = ", ".join(
+            f"{weight:.3f}" for weight in phi.mix_weights(sum(s.role == "train" for s in project.data.sources))
+        )
+        taken.append(f"mix phi^-1, phi^-2, ... normalised: {weights}")
+    if project.train.warmup == phi.WARMUP:
+        taken.append(f"warm-up {phi.WARMUP} = 0.1/phi of the steps")
+    if project.lora.rank in phi.RANKS:
+        taken.append(f"rank {project.lora.rank}, a Fibonacci number")
+    if project.train.scheduler == "phi_restarts":
+        taken.append("cosine periods, each phi = 1.618 times the one before")
+    return taken
+
+
+def _data(project: Project, prepared: Prepared, config: Any, skeleton: Any) -> list[str]:
+    against = []
+    tokenizer, context = prepared.tokenizer, getattr(config, "max_position_embeddings", None)
+    longest = max(prepared.ready.train.longest, prepared.ready.validation.longest)
+    if context and project.data.max_length > context and longest > context:
+        against.append(
+            f"data.max_length is {project.data.max_length}, beyond this base's context of {context} tokens, and the longest row has {longest}"
+        )
+    elif context and project.data.max_length > context and "data.max_length" in _said(project):
+        against.append(f"data.max_length is {project.data.max_length}, beyond this base's context of {context} tokens")
+    if not prepared.ready.train.trained:
+        against.append("no token of the training rows carries loss")
+    vocabulary = skeleton.get_input_embeddings().weight.shape[0]
+    for what, token in (("EOS", tokenizer.eos_token_id), ("pad", tokenizer.pad_token_id)):
+        if token is not None and token >= vocabulary:
+            against.append(
+                f"the tokenizer's {what} token has id {token}, but the model has only {vocabulary} embeddings"
+            )
+    if (
+        tokenizer.eos_token_id is not None
+        and tokenizer.eos_token_id == tokenizer.unk_token_id
+        and tokenizer.pad_token_id == tokenizer.eos_token_id
+    ):
+        against.append(
+            "the tokenizer uses one token for unknown text, padding and the end of text: the model cannot learn to stop"
+        )
+    if project.train.early_stopping and not (prepared.ready.validation.rows and project.train.evaluate):
+        against.append(
+            "train.early_stopping needs validation rows, and none are evaluated: set data.split, add a source with "
+            'role = "validation", or set train.evaluate = true'
+        )
+    return against
+
+
+def _environment(project: Project, config: Any, device: devices.Device) -> list[str]:
+    against = []
+    for package in project.train.report_to:
+        if importlib.util.find_spec(package if package != "tensorboard" else "tensorboard.compat") is None:
+            against.append(f"train.report_to names {package}, which is not installed: pip install {package}")
+    if project.model.attention == "flash_attention_2":
+        if device.type != "cuda" or importlib.util.find_spec("flash_attn") is None:
+            against.append(
+                'model.attention = "flash_attention_2" needs a CUDA GPU and the package flash-attn: use "auto"'
+            )
+        elif config.model_type == "gpt_neo":
+            against.append(
+                'under flash_attention_2 the 256-token local layers of gpt_neo become global: use "eager" or "auto"'
+            )
+    if project.model.attention == "sdpa" and config.model_type == "gpt_neo":
+        against.append('gpt_neo has no SDPA attention: use "eager" or "auto"')
+    return against
+
+
+def _notes(project: Project, prepared: Prepared, planned: plan.Plan) -> list[str]:
+    notes = []
+    train = prepared.ready.train
+    if train.cut_rows:
+        notes.append(
+            f"{train.cut_rows} of {train.rows} training rows are cut at {project.data.max_length} tokens and lose {train.cut_tokens} tokens"
+        )
+    if train.untrained_rows:
+        notes.append(f"{train.untrained_rows} training rows without a trained token are left out")
+    if not (prepared.ready.validation.rows and project.train.evaluate):
+        notes.append("nothing is evaluated: no perplexity, and the last adapter is kept in place of the best")
+    if planned.warmup_steps >= planned.steps:
+        notes.append("the warm-up takes the whole run, so the peak learning rate is never reached")
+    if train.tokens > 100 * max(1, train.trained):
+        notes.append(f"only {train.trained} of {train.tokens} tokens carry loss")
+    return notes
+
+
+def _said(project: Project) -> set[str]:
+    """The dotted keys that the project sets itself."""
+    from phi_tui.project import dump
+
+    return {f"{table}.{key}" for table, keys in dump(project).items() if isinstance(keys, dict) for key in keys}

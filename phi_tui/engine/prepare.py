@@ -1,0 +1,129 @@
+"""From a project to tokenised rows: the base found, the sources read and split, the rows rendered and tokenised.
+
+Each stage is skipped when its output already stands for the same inputs; what was skipped is said.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from phi_tui.atomic import write_text
+from phi_tui.engine import bases, loading, raw, ready
+from phi_tui.engine.checkpoints import sha256
+from phi_tui.engine.render import Template, choose
+from phi_tui.engine.sources import Finding
+from phi_tui.run import lock
+from phi_tui.schema import Project
+from phi_tui.workspace import Workspace, make_folder
+
+Say = Callable[..., None]
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """The base with its tokenizer, the template, the data report as plain tables, and the tokenised rows."""
+
+    base: bases.Base
+    tokenizer: Any
+    template: Template
+    stops: tuple[int, ...]
+    report: dict[str, Any]
+    ready: ready.Ready
+
+
+def prepare(
+    project: Project,
+    root: Path,
+    workspace: Workspace,
+    say: Say,
+    *,
+    weights: bool = True,
+    on_finding: Callable[[Finding], None] | None = None,
+) -> Prepared:
+    """Bring the base and the data to where training can start; relative paths are relative to `root`.
+
+    Raises InputError or Refusal; nothing half-written is left behind.  One process prepares a project at a time.
+    """
+    workspace.prepare()
+    say("phase", name="base", detail=project.model.base)
+    base = bases.resolve(
+        project.model,
+        root,
+        workspace.models,
+        weights=weights,
+        on_progress=lambda text: say("phase", name="base", detail=text),
+    )
+    tokenizer = loading.tokenizer(base.folder)
+    rows, tokens = workspace.raw(project.name), workspace.ready(project.name)
+    make_folder(rows.parent)
+    make_folder(tokens.parent)
+    with lock(rows.parent / f".{project.name}.lock", f"preparing {project.name}"):
+        if raw.fresh(project, root, rows):
+            say("phase", name="read", detail="unchanged, skipped")
+        else:
+            say("phase", name="read", detail="reading the sources")
+            raw.build(project, root, rows, on_finding=on_finding, on_progress=_paced(say, "read"))
+        report = json.loads((rows / "report.json").read_text("utf-8"))
+        stops = loading.stop_ids(base.folder, tokenizer)
+        template = choose(project.data.template, _format(report), tokenizer, stops)
+        hashed = data_hash(rows)
+        expected = ready.fingerprint(project, hashed, ready.tokenizer_hash(base.folder), template)
+        made = ready.opened(tokens, expected)
+        if made:
+            say("phase", name="tokenise", detail="unchanged, skipped")
+        else:
+            say("phase", name="tokenise", detail="rendering and tokenising")
+            made = ready.build(
+                project,
+                rows,
+                tokens,
+                tokenizer,
+                template,
+                data_hash=hashed,
+                expected=expected,
+                on_finding=on_finding,
+                on_progress=_paced(say, "tokenise"),
+            )
+    return Prepared(base, tokenizer, template, stops, report, made)
+
+
+def data_hash(rows: Path) -> str:
+    """SHA-256 over the split rows; kept beside them until a file's size or time changes."""
+    files = [rows / "train.jsonl", rows / "validation.jsonl"]
+    stamp = [[path.name, path.stat().st_size, path.stat().st_mtime_ns] for path in files]
+    note = rows / ".sha256.json"
+    try:
+        kept = json.loads(note.read_text())
+        if kept["stamp"] == stamp:
+            return str(kept["sha256"])
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    whole = hashlib.sha256("".join(sha256(path) for path in files).encode()).hexdigest()
+    write_text(note, json.dumps({"stamp": stamp, "sha256": whole}))
+    return whole
+
+
+def _format(report: dict[str, Any]) -> str:
+    """The rows' format; conversations decide where sources differ, since they need a template most."""
+    formats = [source["format"] for source in report["sources"]]
+    return next((form for form in ("chat", "instruction", "prompt-completion") if form in formats), "text")
+
+
+def _paced(say: Say, name: str, every: float = 0.25) -> Callable[[int], None]:
+    """Report rows done at most four times a second."""
+    spoke = 0.0
+
+    def report(done: int) -> None:
+        nonlocal spoke
+        now = time.monotonic()
+        if now - spoke >= every:
+            spoke = now
+            say("phase", name=name, done=done)
+
+    return report

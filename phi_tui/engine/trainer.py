@@ -1,0 +1,329 @@
+"""The Trainer, with the few things changed in which its own way would lose work or tell something untrue.
+
+This module imports torch and transformers at its top, since it subclasses; only `train` imports it, when training
+starts.  Changed are: the loss (a mean over the trained tokens of the whole accumulation window), the evaluation
+(an exact perplexity), the learning rate (schedules of ours), checkpoints (whole or not at all), and a step with a
+gradient that is not finite (never applied).
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.optim.lr_scheduler import LambdaLR
+from transformers import (
+    EarlyStoppingCallback,
+    Trainer,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+    TrainingArguments,
+)
+
+from phi_tui import schedules
+from phi_tui.atomic import folder as atomic_folder
+from phi_tui.engine import checkpoints
+from phi_tui.engine.evaluate import Evaluation
+from phi_tui.engine.loss import nll, trained_tokens
+from phi_tui.schema import Train
+
+Say = Callable[..., None]
+
+OWED = "evaluation-owed"
+"""An empty file in a checkpoint whose own evaluation was cut short by a stop."""
+
+
+class NotFinite(RuntimeError):
+    """The loss or the gradient is no number; the step that showed it was not applied."""
+
+
+class PhiTrainer(Trainer):
+    """See the module; everything else is the library's."""
+
+    control: TrainerControl
+    lr_scheduler: Any
+
+    def __init__(
+        self,
+        *,
+        settings: Train,
+        checkpoint_folder: Path,
+        run_evaluation: Callable[[], Evaluation] | None,
+        keep_best: Callable[[], None],
+        say: Say,
+        **standard: Any,
+    ) -> None:
+        super().__init__(**standard)
+        self.settings = settings
+        self.window_tokens: torch.Tensor | int = 0
+        self.tokens_seen = 0
+        self.interrupted = False
+        """Whether a stop came during an evaluation: it is owed, and made up for on resume."""
+        self._checkpoint_folder = checkpoint_folder
+        self._run_evaluation = run_evaluation
+        self._keep_best = keep_best
+        self._say = say
+        self._staging: str | None = None
+        # compute_loss divides by the window's trained tokens itself, whatever the model's forward accepts.
+        self.model_accepts_loss_kwargs = True
+        self._loss_shifts_labels = True
+
+    def compute_loss(
+        self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Any:
+        """Return the batch's share of the mean loss over the accumulation window."""
+        count = num_items_in_batch if num_items_in_batch is not None else trained_tokens(inputs["labels"])
+        loss = nll(model, inputs) / count
+        if num_items_in_batch is not None and self.args.average_tokens_across_devices:
+            loss = loss * self.accelerator.num_processes  # the gradient is averaged over devices afterwards
+        return (loss, None) if return_outputs else loss
+
+    def get_batch_samples(self, *window: Any, **more: Any) -> tuple[list[Any], Any]:
+        """Collect a window's batches, and count the tokens in them without waiting for the device."""
+        batches, items = super().get_batch_samples(*window, **more)
+        self.window_tokens = sum(batch["attention_mask"].sum() for batch in batches)
+        return batches, items
+
+    def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
+        """Make the schedule that the project names."""
+        if self.lr_scheduler is None:
+            train, warmup = self.settings, self.args.get_warmup_steps(num_training_steps)
+
+            def rate(step: int) -> float:
+                return schedules.factor(train.scheduler, step, num_training_steps, warmup, train.restarts)
+
+            self.lr_scheduler = LambdaLR(optimizer or self.optimizer, rate)
+            self._created_lr_scheduler = True
+        return self.lr_scheduler
+
+    def evaluate(self, *args: Any, metric_key_prefix: str = "eval", **kwargs: Any) -> dict[str, float]:
+        """Evaluate on the whole validation set, exactly, and write the event."""
+        if self._run_evaluation is None:
+            return {}
+        try:
+            found = self._run_evaluation()
+        except KeyboardInterrupt:
+            self.interrupted = self.control.should_save = self.control.should_training_stop = True
+            return {}
+        metrics = {
+            f"{metric_key_prefix}_loss": found.loss,
+            f"{metric_key_prefix}_perplexity": found.perplexity,
+        }
+        self._say(
+            "eval",
+            step=self.state.global_step,
+            epoch=self.state.epoch,
+            eval_loss=found.loss,
+            perplexity=found.perplexity,
+            tokens=found.tokens,
+            seconds=found.seconds,
+        )
+        self.log(dict(metrics))
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        return metrics
+
+    def catch_up(self) -> None:
+        """Make the evaluation that a stop cut short, as if it had come right after its step."""
+        self._determine_best_metric(self.evaluate(), None)
+
+    def _determine_best_metric(self, metrics: dict[str, float], trial: Any) -> bool:
+        best = bool(metrics) and super()._determine_best_metric(metrics, trial)
+        if best:
+            self.state.best_global_step = self.state.global_step
+            self._keep_best()
+        return best
+
+    def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> Any:
+        norm = super()._get_grad_norm(model, grad_norm=grad_norm)
+        # Under fp16 a scaled gradient may overflow; the scaler then skips the step by itself.
+        broken = not torch.isfinite(self._tr_loss) or (not self.args.fp16 and not torch.isfinite(torch.as_tensor(norm)))
+        if broken:
+            raise NotFinite(
+                f"step {self.state.global_step + 1}: loss {float(self._tr_loss):g}, gradient norm {float(norm):g}"
+            )
+        return norm
+
+    def _get_output_dir(self, trial: Any) -> str:
+        return self._staging or super()._get_output_dir(trial)
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        target = self._checkpoint_folder / f"step-{self.state.global_step}"
+        with atomic_folder(target) as staged:
+            self._staging = str(staged)
+            try:
+                super()._save_checkpoint(model, trial)
+            finally:
+                self._staging = None
+            written = next(staged.glob("checkpoint-*"))
+            for path in written.iterdir():
+                path.rename(staged / path.name)
+            written.rmdir()
+            # A pickle of the arguments: it may hold a token, and nothing of ours reads it.
+            (staged / "training_args.bin").unlink(missing_ok=True)
+            if self.interrupted:
+                (staged / OWED).touch()
+            checkpoints.write_manifest(staged)
+        checkpoints.rotate(self._checkpoint_folder, self.settings.keep_checkpoints)
+        self._say("checkpoint", step=self.state.global_step, path=f"checkpoints/{target.name}")
+
+
+class Patience(EarlyStoppingCallback):
+    """Early stopping whose count survives a resume; the best adapter is kept by the trainer, not reloaded here."""
+
+    def on_train_begin(self, *args: Any, **kwargs: Any) -> None:
+        """Skip the library's demand for load_best_model_at_end."""
+
+
+class Cadence(TrainerCallback):
+    """When to evaluate, save and stop, and an event for every step."""
+
+    def __init__(
+        self,
+        settings: Train,
+        *,
+        evaluates: bool,
+        stopping: Callable[[], bool],
+        saving: Callable[[], bool],
+        quitting: Callable[[], bool],
+        say: Say,
+        owed: bool = False,
+    ) -> None:
+        self.settings = settings
+        self.stopped = False
+        self.trainer: PhiTrainer | None = None
+        self.loop_seconds = 0.0
+        self._owed = owed
+        self._evaluates = evaluates
+        self._stopping, self._saving, self._quitting, self._say = stopping, saving, quitting, say
+        self._evaluated = self._saved = -1
+        self._step_began = 0.0
+        self._every = 1
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Thin the events of very long runs, and make up for an evaluation that a stop cut short."""
+        self._every = max(1, state.max_steps // 20_000)
+        if self._owed and self.trainer is not None:
+            self._evaluated = self._saved = state.global_step
+            self.trainer.catch_up()
+
+    def on_step_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Start the clock of a step."""
+        self._step_began = time.perf_counter()
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """Decide what follows on this step."""
+        train, step = self.settings, state.global_step
+        last = step >= state.max_steps
+        if self._stopping() and not last:
+            self.stopped = True
+            control.should_training_stop, control.should_save = True, not self._quitting()
+            self._saved = step
+            return
+        asked = self._saving()
+        if self._evaluates and ((train.eval_every and step % train.eval_every == 0) or last):
+            control.should_evaluate, self._evaluated = True, step
+        due = step % train.save_every == 0 if train.save_every else control.should_evaluate
+        if due or asked or last:
+            control.should_save, self._saved = True, step
+
+    def on_epoch_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Evaluate and save at the end of an epoch, unless the step just did or the run is stopping."""
+        if self.stopped:
+            return
+        if self._evaluates and not self.settings.eval_every and self._evaluated < state.global_step:
+            control.should_evaluate, self._evaluated = True, state.global_step
+        if (
+            not self.settings.save_every
+            and self._saved < state.global_step
+            and (control.should_evaluate or not self._evaluates)
+        ):
+            control.should_save, self._saved = True, state.global_step
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        """Write the step's event; the journal keeps the history, so the Trainer's own stays short."""
+        del state.log_history[:-100]
+        if not logs or "loss" not in logs or self.trainer is None:
+            return
+        seconds = time.perf_counter() - self._step_began
+        self.loop_seconds += seconds
+        tokens = int(self.trainer.window_tokens)
+        self.trainer.tokens_seen += tokens
+        if state.global_step % self._every == 0 or state.global_step in (1, state.max_steps):
+            self._say(
+                "step",
+                step=state.global_step,
+                steps=state.max_steps,
+                epoch=round(state.epoch or 0.0, 4),
+                loss=logs["loss"],
+                lr=logs["learning_rate"],
+                grad_norm=logs.get("grad_norm"),
+                tokens=self.trainer.tokens_seen,
+                tokens_per_second=round(tokens / seconds, 1) if seconds else None,
+            )
+
+
+def arguments(
+    settings: Train,
+    *,
+    seed: int,
+    batch_size: int,
+    grad_accum: int,
+    precision: str,
+    output: Path,
+    checkpointing: bool,
+    on_gpu: bool,
+) -> TrainingArguments:
+    """Return the Trainer's arguments; evaluation, saving and logging are driven by `Cadence`."""
+    # Names of a run for the trackers; the Trainer reads nothing else from the environment here.
+    os.environ.setdefault("TRACKIO_PROJECT", "phi-tui")
+    return TrainingArguments(
+        output_dir=str(output),
+        num_train_epochs=settings.epochs,
+        max_steps=settings.max_steps or -1,
+        per_device_train_batch_size=batch_size,
+        gradient_accumulation_steps=grad_accum,
+        learning_rate=settings.learning_rate,
+        warmup_steps=settings.warmup,
+        weight_decay=settings.weight_decay,
+        max_grad_norm=settings.max_grad_norm,
+        bf16=precision == "bf16",
+        fp16=precision == "fp16",
+        use_cpu=not on_gpu,
+        seed=seed,
+        data_seed=seed,
+        activation_checkpointing=checkpointing,
+        activation_checkpointing_kwargs={"use_reentrant": False} if checkpointing else None,
+        logging_strategy="steps",
+        logging_steps=1,
+        logging_nan_inf_filter=False,
+        eval_strategy="no",
+        save_strategy="no",
+        metric_for_best_model="eval_loss",
+        greater_is_better=False,
+        load_best_model_at_end=False,
+        restore_callback_states_from_checkpoint=True,
+        remove_unused_columns=False,
+        dataloader_pin_memory=on_gpu,
+        report_to=list(settings.report_to) or "none",
+        run_name=output.name,
+        disable_tqdm=True,
+        push_to_hub=False,
+    )

@@ -1,0 +1,152 @@
+"""The events of a run: one JSON object a line, the only path from the trainer to any eye.
+
+Each line is written by one system call and flushed, so that a reader sees whole lines; `sync` makes them safe
+against a power cut.  Reading is tolerant: a torn last line is waited for, a broken one is skipped.  A writer
+that opens a journal with a torn tail cuts the tail off first, so that no broken line stays in the middle.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+Kind = Literal[
+    "phase",
+    "step",
+    "eval",
+    "sample",
+    "checkpoint",
+    "warning",
+    "control",
+    "resumed",
+    "stopped",
+    "failed",
+    "done",
+]
+"""`phase` names what the run is at; `stopped`, `failed` and `done` are last words."""
+
+Event = dict[str, Any]
+
+
+class Journal:
+    """The writing end; one process holds it at a time (the run's lock sees to that)."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        end = _whole_lines_end(self._file)
+        os.ftruncate(self._file, end)
+        self._seq = _last_seq(self._file, end)
+
+    def write(self, kind: Kind, /, **payload: Any) -> None:
+        """Append one event; numbers that are not finite are written as null, so that each line is plain JSON."""
+        self._seq += 1
+        event = {"seq": self._seq, "time": round(time.time(), 3), "kind": kind, **payload}
+        line = json.dumps(_finite(event), ensure_ascii=False, allow_nan=False) + "\n"
+        data = line.encode("utf-8", "backslashreplace")
+        written = os.write(self._file, data)
+        if written != len(data):  # a full disk took a part: take it back rather than leave half a line
+            os.ftruncate(self._file, os.fstat(self._file).st_size - written)
+            raise OSError(28, os.strerror(28), str(self.path))
+
+    def sync(self) -> None:
+        """Return once every event is on the disk."""
+        os.fsync(self._file)
+
+    def close(self) -> None:
+        """Sync and let go of the file."""
+        if self._file >= 0:
+            self.sync()
+            os.close(self._file)
+            self._file = -1
+
+
+class Follower:
+    """The reading end: `poll` returns what was added since the last call, by byte offset."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._offset = 0
+
+    def poll(self) -> list[Event]:
+        """Return the new events; none while the file is missing or its last line is unfinished."""
+        try:
+            with open(self.path, "rb") as file:
+                file.seek(0, os.SEEK_END)
+                if file.tell() < self._offset:  # a torn tail was cut off by a new writer
+                    self._offset = file.tell()
+                file.seek(self._offset)
+                data = file.read()
+        except FileNotFoundError:
+            return []
+        end = data.rfind(b"\n") + 1
+        self._offset += end
+        return [event for line in data[:end].splitlines() if (event := _parse(line)) is not None]
+
+
+def read(path: Path) -> Iterator[Event]:
+    """Yield the events of a journal, skipping lines that are no event; a missing file has none."""
+    try:
+        with open(path, "rb") as file:
+            for line in file:
+                if (event := _parse(line)) is not None:
+                    yield event
+    except FileNotFoundError:
+        return
+
+
+def last(path: Path, bytes_read: int = 65_536) -> list[Event]:
+    """Return the last events of a journal, cheaply: those within its last `bytes_read` bytes."""
+    try:
+        with open(path, "rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - bytes_read))
+            lines = file.read().splitlines()
+    except FileNotFoundError:
+        return []
+    return [event for line in lines if (event := _parse(line)) is not None]
+
+
+def _parse(line: bytes) -> Event | None:
+    try:
+        event = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return event if isinstance(event, dict) and isinstance(event.get("kind"), str) else None
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {str(key): _finite(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(inner) for inner in value]
+    return value
+
+
+def _whole_lines_end(handle: int) -> int:
+    """The offset behind the last newline."""
+    end = os.fstat(handle).st_size
+    while end > 0:
+        start = max(0, end - 65_536)
+        newline = os.pread(handle, end - start, start).rfind(b"\n")
+        if newline >= 0:
+            return start + newline + 1
+        end = start
+    return 0
+
+
+def _last_seq(handle: int, end: int) -> int:
+    """The number of the last readable event; a megabyte of tail is more than any event takes."""
+    tail = os.pread(handle, min(end, 1_048_576), max(0, end - 1_048_576))
+    for line in reversed(tail.splitlines()):
+        event = _parse(line)
+        if event is not None and isinstance(event.get("seq"), int):
+            return int(event["seq"])
+    return 0
