@@ -62,7 +62,8 @@ def _top(given: list[str]) -> int:
         prog="phi-tui",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         description="Fine-tune a language model from a terminal, and talk to it.",
-        epilog=f"commands (each has its own --help):\n{listing}\n\nexit codes: 0 done; 2 command line or project file wrong; "
+        epilog=f"commands (each has its own --help):\n{listing}\n\n"
+        "exit codes: 0 done; 2 command line or project file wrong; "
         "3 preflight or a lock refuses; 4 training failed; 130 stopped, resumable",
     )
     parser.add_argument("--version", action="version", version=f"phi-tui {__version__}")

@@ -70,7 +70,8 @@ def plan_lines(job: Job) -> list[str]:
     plan, shape = job.plan, job.shape
     lines = [
         f"{'steps':<10} {plan.steps:,} ({plan.steps_per_epoch:,} an epoch, {plan.warmup_steps:,} warm-up)",
-        f"{'batch':<10} {plan.batch_size} rows x {plan.grad_accum} = {plan.rows_per_step} rows, about {plan.tokens_per_step:,} tokens a step",
+        f"{'batch':<10} {plan.batch_size} rows x {plan.grad_accum} = {plan.rows_per_step} rows, "
+        f"about {plan.tokens_per_step:,} tokens a step",
         f"{'adapter':<10} {shape.trainable:,} of {shape.parameters:,} parameters, on {', '.join(job.targets)}",
         f"{'device':<10} {job.device.name}, {job.precision}, weights in {job.weights}",
         f"{'memory':<10} about {plan.memory.total / 1e9:.2f} GB: {_parts(plan.memory)}",

@@ -1,6 +1,7 @@
 """The golden numbers equal their formulas."""
 
 import math
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -26,7 +27,7 @@ def test_train_rows_are_the_golden_share(rows: int, train: int) -> None:
 def test_mix_weights_sum_to_one_and_fall_by_phi(sources: int) -> None:
     weights = phi.mix_weights(sources)
     assert sum(weights) == pytest.approx(1)
-    assert all(a / b == pytest.approx(phi.PHI) for a, b in zip(weights, weights[1:], strict=False))
+    assert all(a / b == pytest.approx(phi.PHI) for a, b in pairwise(weights))
 
 
 def test_mix_weights_of_two_sources_are_the_split() -> None:
@@ -38,7 +39,7 @@ def test_restart_periods_grow_by_phi_and_fill_the_run(steps: int, restarts: int)
     ends = phi.restart_bounds(steps, restarts)
     lengths = [b - a for a, b in zip([0.0, *ends], ends, strict=False)]
     assert ends[-1] == steps
-    assert all(b / a == pytest.approx(phi.PHI, rel=1e-6) for a, b in zip(lengths, lengths[1:], strict=False))
+    assert all(b / a == pytest.approx(phi.PHI, rel=1e-6) for a, b in pairwise(lengths))
 
 
 def test_restart_factor_is_one_at_each_start_and_the_closed_form_between() -> None:

@@ -51,7 +51,10 @@ def test_a_locked_run_is_running_and_its_holder_is_named(made: run.Run) -> None:
 
 
 def test_a_dead_process_holds_no_lock(made: run.Run) -> None:
-    code = f"from phi_tui.run import Run; from pathlib import Path; import os\nwith Run(Path({str(made.path)!r})).locked(): os._exit(9)"
+    code = (
+        "from phi_tui.run import Run; from pathlib import Path; import os\n"
+        f"with Run(Path({str(made.path)!r})).locked(): os._exit(9)"
+    )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 9
     assert made.holder() is None
     with made.locked():

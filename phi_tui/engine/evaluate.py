@@ -39,7 +39,7 @@ class Evaluation:
 
 
 def batches(lengths: list[int], token_budget: int) -> list[list[int]]:
-    """Return row numbers in batches, longest rows first, each batch at most `token_budget` padded tokens (one row at least)."""
+    """Return row numbers in batches, longest rows first, each within `token_budget` padded tokens or one row."""
     order = sorted(range(len(lengths)), key=lambda row: -lengths[row])
     out: list[list[int]] = []
     for row in order:

@@ -13,7 +13,7 @@ IGNORED = -100
 
 
 def trained_tokens(labels: Any) -> Any:
-    """Return the number of predicted tokens in labels of shape (rows, length): the first of a row is never predicted."""
+    """Return how many tokens labels of shape (rows, length) predict: the first of a row is never predicted."""
     return (labels[:, 1:] != IGNORED).sum()
 
 

@@ -74,7 +74,7 @@ def check(project: Project, prepared: Prepared, workspace: Workspace) -> Job:
     free = shutil.disk_usage(workspace.root).free
     if free < needed:
         against.append(
-            f"too little disk: {needed / 1e6:,.0f} MB are needed for checkpoints and adapter, {free / 1e6:,.0f} MB are free"
+            f"too little disk: checkpoints and adapter need {needed / 1e6:,.0f} MB, and {free / 1e6:,.0f} MB are free"
         )
     if planned.memory.total > device.memory:
         notes.append(
@@ -149,7 +149,8 @@ def _data(project: Project, prepared: Prepared, config: Any, skeleton: Any) -> l
     longest = max(prepared.ready.train.longest, prepared.ready.validation.longest)
     if context and project.data.max_length > context and longest > context:
         against.append(
-            f"data.max_length is {project.data.max_length}, beyond this base's context of {context} tokens, and the longest row has {longest}"
+            f"data.max_length is {project.data.max_length}, beyond this base's context of {context} tokens, "
+            f"and the longest row has {longest}"
         )
     elif context and project.data.max_length > context and "data.max_length" in _said(project):
         against.append(f"data.max_length is {project.data.max_length}, beyond this base's context of {context} tokens")
@@ -201,7 +202,8 @@ def _notes(project: Project, prepared: Prepared, planned: plan.Plan) -> list[str
     train = prepared.ready.train
     if train.cut_rows:
         notes.append(
-            f"{train.cut_rows} of {train.rows} training rows are cut at {project.data.max_length} tokens and lose {train.cut_tokens} tokens"
+            f"{train.cut_rows} of {train.rows} training rows are cut at {project.data.max_length} tokens "
+            f"and lose {train.cut_tokens} tokens"
         )
     if train.untrained_rows:
         notes.append(f"{train.untrained_rows} training rows without a trained token are left out")

@@ -80,10 +80,8 @@ def choose(setting: str, form: str, tokenizer: Any, stop_ids: Sequence[int] = ()
     if isinstance(own, dict):
         own = own.get("default")
     if setting == "auto":
-        if form in ("chat", "instruction"):
-            setting = "chat" if own else "instruction"
-        else:
-            setting = "plain"
+        conversational = form in ("chat", "instruction")
+        setting = ("chat" if own else "instruction") if conversational else "plain"
     if setting == "chat" and not own:
         raise Refusal(
             'data.template = "chat", but this base has no chat template',

@@ -311,7 +311,7 @@ class _Training:
         return figures
 
     def _resume_point(self) -> Path | None:
-        """The newest whole checkpoint; damaged newer ones are told, and removed so that the run can write them again."""
+        """The newest whole checkpoint; damaged newer ones are told and removed, since the run writes them again."""
         found, flaws = checkpoints.newest_whole(self.run.checkpoints)
         for text in flaws:
             self.say("warning", message=f"checkpoint passed over: {text}")
