@@ -123,9 +123,7 @@ class LoopbackHub:
         """
         if isinstance(files, Path):
             files = {
-                path.relative_to(files).as_posix(): path.read_bytes()
-                for path in files.rglob("*")
-                if path.is_file()
+                path.relative_to(files).as_posix(): path.read_bytes() for path in files.rglob("*") if path.is_file()
             }
         repository = self.repositories.setdefault((kind, repo), Repository())
         whole = hashlib.sha1(f"{kind}/{repo}/{len(repository.commits)}".encode())
@@ -247,9 +245,7 @@ class _Handler(BaseHTTPRequestHandler):
                 }
             )
         elif rest[0] == "tree" and self._may_read(kind, repo):
-            entries = _tree(
-                files, "/".join(rest[2:]), recursive=query.get("recursive", [""])[0].lower() == "true"
-            )
+            entries = _tree(files, "/".join(rest[2:]), recursive=query.get("recursive", [""])[0].lower() == "true")
             if entries is None:
                 self._refuse(404, "EntryNotFound", "path does not exist")
             else:

@@ -16,7 +16,24 @@ from phi_tui.engine import pipeline
 from phi_tui.run import Run
 from phi_tui.workspace import Workspace
 
-_WORDS = ["one", "two", "three", "red", "blue", "green", "cat", "dog", "bird", "sun", "moon", "star", "tree", "stone", "river", "cloud"]
+_WORDS = [
+    "one",
+    "two",
+    "three",
+    "red",
+    "blue",
+    "green",
+    "cat",
+    "dog",
+    "bird",
+    "sun",
+    "moon",
+    "star",
+    "tree",
+    "stone",
+    "river",
+    "cloud",
+]
 
 
 def rows(count: int, *, start: int = 0) -> list[dict[str, str]]:
@@ -65,7 +82,9 @@ def execute(file: Path, *overrides: str, resume: bool = False, stop_at: int = 0,
         if kind == "step":
             seen["step"] = payload["step"]
 
-    stopping: Callable[[], bool] = (lambda: bool(stop_at) and seen["step"] >= stop_at - 1) if stop_at else (lambda: False)
+    stopping: Callable[[], bool] = (
+        (lambda: bool(stop_at) and seen["step"] >= stop_at - 1) if stop_at else (lambda: False)
+    )
     loaded = project.load(file, tuple(overrides))
     return pipeline.execute(loaded, file.parent, Workspace(file.parent), say, stopping=stopping, resume=resume, **more)
 

@@ -145,7 +145,7 @@ CASES = [
     Case("empty folder for data", folder_for_data, "train.jsonl", 2),
     Case("unknown suffix", data(b"x", "train.docx"), "train.docx", 2),
     Case("a FIFO for data", fifo, "train.jsonl", 2),
-    Case("binary under a text name", data(bytes(range(256)) * 40), "train.jsonl", 3),
+    Case("binary under a text name", data(bytes(range(256)) * 40), "train.jsonl", 2),
     Case("10 MB single line", append(b'{"instruction": "' + LONG + b'"'), "MB", 3),
     Case("broken JSON row", append(b'{"instruction": "a", '), "train.jsonl:41", 3),
     Case("row is a list", append(b"[1, 2]"), "train.jsonl:41", 3),

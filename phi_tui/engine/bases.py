@@ -171,9 +171,7 @@ def resolve(
     else:
         raise _missing(name, place)
     if base.kind != "hub" and model.revision not in ("", base.revision):
-        raise InputError(
-            "only a base on the Hub has a revision", where="model.revision", fix='leave it empty: ""'
-        )
+        raise InputError("only a base on the Hub has a revision", where="model.revision", fix='leave it empty: ""')
     check_architecture(base.folder)
     if weights:
         _check_weights(base.folder)
@@ -222,11 +220,7 @@ def check_architecture(folder: Path) -> None:
     named = settings.get("architectures") or []
     architectures = [str(name) for name in named] if isinstance(named, list) else [str(named)]
     causal = CAUSAL.get(kind)
-    if (
-        settings.get("is_encoder_decoder")
-        or causal is None
-        or (architectures and causal not in architectures)
-    ):
+    if settings.get("is_encoder_decoder") or causal is None or (architectures and causal not in architectures):
         raise InputError(
             f"is no causal language model but {', '.join(architectures) or kind}",
             where=str(where),
@@ -237,9 +231,7 @@ def check_architecture(folder: Path) -> None:
 
     try:
         AutoConfig.from_pretrained(str(folder), trust_remote_code=False, local_files_only=True)
-    except (
-        Exception
-    ) as error:  # each architecture checks its settings in its own way, with its own exceptions
+    except Exception as error:  # each architecture checks its settings in its own way, with its own exceptions
         lines = str(error.__cause__ or error).strip().splitlines() or [type(error).__name__]
         raise InputError(f"cannot be read as a configuration: {lines[0][:300]}", where=str(where)) from error
 
@@ -263,20 +255,12 @@ def _config(folder: Path) -> dict[str, Any]:
                 fix="name the base that the adapter was trained on",
             ) from None
         files = sorted(folder.glob("*.gguf"))
-        fix = (
-            f"did you mean the file {files[0].name}?"
-            if files
-            else "a base folder holds config.json and weights"
-        )
+        fix = f"did you mean the file {files[0].name}?" if files else "a base folder holds config.json and weights"
         raise InputError("holds no config.json", where=str(folder), fix=fix) from None
     except (OSError, ValueError, RecursionError) as error:
-        raise InputError(
-            f"is broken: {error}", where=str(where), fix="copy or download the base again"
-        ) from None
+        raise InputError(f"is broken: {error}", where=str(where), fix="copy or download the base again") from None
     if not isinstance(settings, dict):
-        raise InputError(
-            "is broken: not a JSON object", where=str(where), fix="copy or download the base again"
-        )
+        raise InputError("is broken: not a JSON object", where=str(where), fix="copy or download the base again")
     return settings
 
 
@@ -287,9 +271,7 @@ def _check_weights(folder: Path) -> None:
         shards = {"model.safetensors"}
     elif index.is_file():
         try:
-            shards = {
-                str(name) for name in json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()
-            }
+            shards = {str(name) for name in json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()}
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise InputError(f"is broken: {error}", where=str(index), fix="copy the base again") from None
     else:
@@ -304,13 +286,9 @@ def _check_weights(folder: Path) -> None:
     for name in sorted(shards):
         file = folder / Path(name).name
         if not file.is_file():
-            raise InputError(
-                f"{name} is missing, which the index names", where=str(folder), fix="copy the base again"
-            )
+            raise InputError(f"{name} is missing, which the index names", where=str(folder), fix="copy the base again")
         if not _is_whole(file):
-            raise InputError(
-                "is cut short or damaged", where=str(file), fix="copy or download the base again"
-            )
+            raise InputError("is cut short or damaged", where=str(file), fix="copy or download the base again")
 
 
 def _is_whole(file: Path) -> bool:
@@ -329,15 +307,8 @@ def _is_whole(file: Path) -> bool:
 
 
 def _missing(name: str, place: Path) -> InputError:
-    if (
-        name.startswith(("/", "./", "../", "~"))
-        or name.endswith("/")
-        or name.count("/") > 1
-        or place.suffix == ".gguf"
-    ):
-        return InputError(
-            "does not exist", where=str(place), fix="name a folder, a .gguf file, or a Hub id (org/name)"
-        )
+    if name.startswith(("/", "./", "../", "~")) or name.endswith("/") or name.count("/") > 1 or place.suffix == ".gguf":
+        return InputError("does not exist", where=str(place), fix="name a folder, a .gguf file, or a Hub id (org/name)")
     return InputError(
         f"{name!r} is neither a folder beside the project nor a Hub id (org/name)",
         where="model.base",

@@ -87,9 +87,7 @@ def _check(path: Path) -> None:
     try:
         from gguf import GGUFReader
     except ImportError:
-        raise InputError(
-            'reading GGUF needs the package "gguf"', where=str(path), fix="pip install gguf"
-        ) from None
+        raise InputError('reading GGUF needs the package "gguf"', where=str(path), fix="pip install gguf") from None
     from transformers.modeling_gguf_pytorch_utils import GGUF_SUPPORTED_ARCHITECTURES
 
     try:
@@ -107,9 +105,7 @@ def _check(path: Path) -> None:
         MemoryError,
         TypeError,
     ) as error:
-        raise InputError(
-            f"is cut short or damaged: {_first_line(error)}", where=str(path), fix=_AGAIN
-        ) from error
+        raise InputError(f"is cut short or damaged: {_first_line(error)}", where=str(path), fix=_AGAIN) from error
     if not ends or max(ends) > path.stat().st_size:
         raise InputError("is cut short or damaged: tensors are missing", where=str(path), fix=_AGAIN)
     known = {name.replace("_", "") for name in GGUF_SUPPORTED_ARCHITECTURES}
@@ -135,9 +131,7 @@ def _load(path: Path) -> tuple[Any, Any]:
         tokenizer = AutoTokenizer.from_pretrained(**source)
         model = AutoModelForCausalLM.from_pretrained(dtype=torch.float32, **source)
     except (ValueError, KeyError, TypeError, ImportError, RuntimeError, OSError, IndexError) as error:
-        raise InputError(
-            f"the model in it cannot be loaded: {_first_line(error)}", where=str(path)
-        ) from error
+        raise InputError(f"the model in it cannot be loaded: {_first_line(error)}", where=str(path)) from error
     return model, tokenizer
 
 

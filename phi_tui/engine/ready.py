@@ -114,6 +114,7 @@ def build(
             scratch = staged / f".{part}.arrow"
             maker = _Part(project, encoder, template, tokenizer, special, find)
             with maker.writer(scratch, datasets) as writer:
+                maker.begin(writer)
                 for batch in _batches(raw / f"{part}.jsonl", raw / f"{part}.origins"):
                     maker.add(batch, writer)
                     done += len(batch)
@@ -168,6 +169,10 @@ class _Part:
         column = datasets.List(datasets.Value("int32"))
         self._schema = datasets.Features({"input_ids": column, "labels": column}).arrow_schema
         return pyarrow.ipc.new_stream(str(path), self._schema)
+
+    def begin(self, writer: Any) -> None:
+        """Write a batch without rows: a part that stays empty is a data set all the same."""
+        writer.write_table(self._schema.empty_table())
 
     def add(self, batch: list[tuple[dict[str, Any], str, int]], writer: Any) -> None:
         """Render, tokenise, check and write one batch of (row, file, line)."""

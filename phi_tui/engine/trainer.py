@@ -200,7 +200,6 @@ class Cadence(TrainerCallback):
         self._owed = owed
         self._evaluates = evaluates
         self._stopping, self._saving, self._quitting, self._say = stopping, saving, quitting, say
-        self._evaluated = self._saved = -1
         self._step_began = 0.0
         self._every = 1
 
@@ -210,7 +209,6 @@ class Cadence(TrainerCallback):
         """Thin the events of very long runs, and make up for an evaluation that a stop cut short."""
         self._every = max(1, state.max_steps // 20_000)
         if self._owed and self.trainer is not None:
-            self._evaluated = self._saved = state.global_step
             self.trainer.catch_up()
 
     def on_step_begin(
@@ -223,32 +221,18 @@ class Cadence(TrainerCallback):
         """Decide what follows on this step."""
         train, step = self.settings, state.global_step
         last = step >= state.max_steps
+        epoch_over = abs((state.epoch or 0.0) - round(state.epoch or 0.0)) < 1e-9
+        due = last or (step % train.eval_every == 0 if train.eval_every else epoch_over)
+        evaluates = self._evaluates and due
         if self._stopping() and not last:
-            self.stopped = True
-            control.should_training_stop, control.should_save = True, not self._quitting()
-            self._saved = step
+            self.stopped = control.should_training_stop = True
+            control.should_save = not self._quitting()
+            if evaluates and self.trainer is not None:
+                self.trainer.interrupted = True
             return
         asked = self._saving()
-        if self._evaluates and ((train.eval_every and step % train.eval_every == 0) or last):
-            control.should_evaluate, self._evaluated = True, step
-        due = step % train.save_every == 0 if train.save_every else control.should_evaluate
-        if due or asked or last:
-            control.should_save, self._saved = True, step
-
-    def on_epoch_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
-        """Evaluate and save at the end of an epoch, unless the step just did or the run is stopping."""
-        if self.stopped:
-            return
-        if self._evaluates and not self.settings.eval_every and self._evaluated < state.global_step:
-            control.should_evaluate, self._evaluated = True, state.global_step
-        if (
-            not self.settings.save_every
-            and self._saved < state.global_step
-            and (control.should_evaluate or not self._evaluates)
-        ):
-            control.should_save, self._saved = True, state.global_step
+        control.should_evaluate = evaluates
+        control.should_save = asked or last or (step % train.save_every == 0 if train.save_every else due)
 
     def on_log(
         self,

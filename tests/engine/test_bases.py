@@ -228,9 +228,7 @@ def test_a_gguf_file_becomes_an_ordinary_folder_once(gguf_file: Path, tmp_path: 
     assert (base.kind, base.revision) == ("gguf", digest)
     assert base.folder == tmp_path / "models" / f"tiny_model-{digest[:12]}"
     assert any("converting" in line for line in told)
-    model = AutoModelForCausalLM.from_pretrained(
-        str(base.folder), use_safetensors=True, local_files_only=True
-    )
+    model = AutoModelForCausalLM.from_pretrained(str(base.folder), use_safetensors=True, local_files_only=True)
     tokenizer = AutoTokenizer.from_pretrained(str(base.folder), local_files_only=True)
     assert model.dtype == torch.bfloat16
     assert model.get_output_embeddings().weight is model.get_input_embeddings().weight
@@ -251,9 +249,7 @@ def test_a_converted_model_gives_the_logits_of_the_file(gguf_file: Path, tmp_pat
     from transformers import AutoModelForCausalLM
 
     gguf.convert(gguf_file, tmp_path / "converted")
-    file = AutoModelForCausalLM.from_pretrained(
-        str(gguf_file.parent), gguf_file=gguf_file.name, dtype=torch.float32
-    )
+    file = AutoModelForCausalLM.from_pretrained(str(gguf_file.parent), gguf_file=gguf_file.name, dtype=torch.float32)
     ours = AutoModelForCausalLM.from_pretrained(str(tmp_path / "converted"), dtype=torch.float32)
     tokens = torch.arange(40, 72).reshape(2, 16)
     with torch.no_grad():
@@ -269,9 +265,7 @@ def test_a_file_with_another_content_is_another_base(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("share", [0.0, 0.0001, 0.01, 0.3, 0.7, 0.999])
-def test_a_gguf_file_cut_short_is_told_and_leaves_nothing(
-    share: float, gguf_file: Path, tmp_path: Path
-) -> None:
+def test_a_gguf_file_cut_short_is_told_and_leaves_nothing(share: float, gguf_file: Path, tmp_path: Path) -> None:
     whole = gguf_file.read_bytes()
     (tmp_path / "cut.gguf").write_bytes(whole[: int(len(whole) * share)])
     with pytest.raises(InputError, match=r"cut short|not a GGUF"):
@@ -305,8 +299,6 @@ def test_a_real_converted_model_answers_a_question(tmp_path: Path) -> None:
     tokenizer = AutoTokenizer.from_pretrained(str(base.folder))
     model = AutoModelForCausalLM.from_pretrained(str(base.folder))
     question = [{"role": "user", "content": "What is the capital of France?"}]
-    prompt = tokenizer.apply_chat_template(
-        question, add_generation_prompt=True, return_tensors="pt", return_dict=True
-    )
+    prompt = tokenizer.apply_chat_template(question, add_generation_prompt=True, return_tensors="pt", return_dict=True)
     answer = model.generate(**prompt, max_new_tokens=20, do_sample=False)[0, prompt["input_ids"].shape[1] :]
     assert tokenizer.decode(answer, skip_special_tokens=True) == "The capital of France is Paris."

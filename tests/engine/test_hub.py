@@ -73,9 +73,7 @@ def test_only_what_is_needed_is_fetched_and_the_commit_is_pinned(
     assert AutoTokenizer.from_pretrained(str(base.folder), local_files_only=True).chat_template
 
 
-def test_a_complete_base_needs_no_network(
-    server: LoopbackHub, files: dict[str, bytes], tmp_path: Path
-) -> None:
+def test_a_complete_base_needs_no_network(server: LoopbackHub, files: dict[str, bytes], tmp_path: Path) -> None:
     commit = server.add(REPO, files)
     first = resolve(tmp_path)
     server.add(REPO, files | {"config.json": files["config.json"] + b"\n"})
@@ -86,9 +84,7 @@ def test_a_complete_base_needs_no_network(
     assert resolve(tmp_path) == first
 
 
-def test_another_revision_replaces_the_base(
-    server: LoopbackHub, files: dict[str, bytes], tmp_path: Path
-) -> None:
+def test_another_revision_replaces_the_base(server: LoopbackHub, files: dict[str, bytes], tmp_path: Path) -> None:
     old = server.add(REPO, files, tag="v1")
     new = server.add(REPO, files | {"generation_config.json": b"{}"})
     assert resolve(tmp_path).revision == new
@@ -116,9 +112,7 @@ def test_parts_join_at_one_commit(server: LoopbackHub, files: dict[str, bytes], 
     assert (base.folder / "tokenizer_config.json").read_bytes() == files["tokenizer_config.json"]
 
 
-def test_weights_alone_come_without_a_tokenizer(
-    server: LoopbackHub, files: dict[str, bytes], tmp_path: Path
-) -> None:
+def test_weights_alone_come_without_a_tokenizer(server: LoopbackHub, files: dict[str, bytes], tmp_path: Path) -> None:
     server.add(REPO, files)
     base = resolve(tmp_path, tokenizer=False)
     assert names(base.folder) == {
@@ -129,9 +123,7 @@ def test_weights_alone_come_without_a_tokenizer(
     }
 
 
-def test_sharded_weights_come_with_their_index(
-    server: LoopbackHub, files: dict[str, bytes], tmp_path: Path
-) -> None:
+def test_sharded_weights_come_with_their_index(server: LoopbackHub, files: dict[str, bytes], tmp_path: Path) -> None:
     shard = "model-00001-of-00001.safetensors"
     index = json.dumps({"weight_map": {"lm_head.weight": shard}}).encode()
     sharded = {name: data for name, data in files.items() if name != "model.safetensors"}
@@ -182,9 +174,7 @@ def test_a_download_that_failed_is_taken_up_by_the_next_process(
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "tokenizer.json"])
-def test_a_damaged_file_is_thrown_away(
-    name: str, server: LoopbackHub, files: dict[str, bytes], tmp_path: Path
-) -> None:
+def test_a_damaged_file_is_thrown_away(name: str, server: LoopbackHub, files: dict[str, bytes], tmp_path: Path) -> None:
     server.add(REPO, files)
     server.damaged.add(name)
     with pytest.raises(InputError, match="arrived damaged"):

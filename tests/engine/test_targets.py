@@ -34,9 +34,7 @@ def adapted(folder: Path, names: list[str], rank: int) -> Any:
     model = AutoModelForCausalLM.from_pretrained(str(folder))
     return get_peft_model(
         model,
-        LoraConfig(
-            r=rank, target_modules=names, fan_in_fan_out=targets.fan_in_fan_out(model), task_type="CAUSAL_LM"
-        ),
+        LoraConfig(r=rank, target_modules=names, fan_in_fan_out=targets.fan_in_fan_out(model), task_type="CAUSAL_LM"),
     )
 
 
@@ -46,9 +44,7 @@ def test_all_linear_is_every_linear_layer_but_the_head(folders: dict[str, Path],
 
 
 @pytest.mark.parametrize("kind", tiny_bases.KINDS)
-def test_all_linear_adapts_the_same_modules_as_the_adapter_library(
-    folders: dict[str, Path], kind: str
-) -> None:
+def test_all_linear_adapts_the_same_modules_as_the_adapter_library(folders: dict[str, Path], kind: str) -> None:
     names = targets.linear_targets(targets.skeleton(folders[kind]))
     ours = adapted(folders[kind], names, 4)
     theirs = adapted(folders[kind], "all-linear", 4)  # type: ignore[arg-type]
@@ -71,9 +67,7 @@ def test_overlapping_names_are_counted_once(folders: dict[str, Path]) -> None:
 
 
 def test_only_gpt2_keeps_its_weights_transposed(folders: dict[str, Path]) -> None:
-    transposed = {
-        kind for kind, folder in folders.items() if targets.fan_in_fan_out(targets.skeleton(folder))
-    }
+    transposed = {kind for kind, folder in folders.items() if targets.fan_in_fan_out(targets.skeleton(folder))}
     assert transposed == {"gpt2"}
 
 
@@ -131,8 +125,6 @@ def test_a_leaf_name_shared_with_something_else_gives_full_names() -> None:
 
 
 def test_a_configuration_that_makes_no_model_is_told(tmp_path: Path) -> None:
-    (tmp_path / "config.json").write_text(
-        '{"model_type": "llama", "hidden_size": 30, "num_attention_heads": 4}'
-    )
+    (tmp_path / "config.json").write_text('{"model_type": "llama", "hidden_size": 30, "num_attention_heads": 4}')
     with pytest.raises(InputError, match=r"cannot be built.*not a multiple"):
         targets.skeleton(tmp_path)
