@@ -11,8 +11,9 @@ DEMO := demo-workspace
 demo: $(STAMP)
 	@start=$$(date +%s); $(BIN)/phi-tui demo --workspace $(DEMO) && echo "make demo: $$(( $$(date +%s) - start )) s after set-up"
 
+# One thread a worker: threads of several workers on the same cores wait for each other.
 test: lint
-	@start=$$(date +%s); $(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow" && echo "make test: $$(( $$(date +%s) - start )) s after set-up"
+	@start=$$(date +%s); OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow" && echo "make test: $$(( $$(date +%s) - start )) s after set-up"
 
 test-slow: $(STAMP)
 	$(BIN)/python -m pytest -m slow

@@ -104,9 +104,8 @@ def main() -> None:
             order = (0, 1) if number % 2 == 0 else (1, 0)
             found = {place: arms[place]() for place in order}
             pairs.append((found[0], found[1]))
-            print(
-                f"{number + 1}/{args.repeats}  phi-tui {found[0]:,.0f}  plain {found[1]:,.0f} tokens/s  x{found[0] / found[1]:.2f}"
-            )
+            ratio = found[0] / found[1]
+            print(f"{number + 1}/{args.repeats}  phi-tui {found[0]:,.0f}  plain {found[1]:,.0f} tokens/s  x{ratio:.2f}")
         ratios = [a / b for a, b in pairs]
         summary = {
             "base": args.base, "rows_per_step": job.plan.rows_per_step,

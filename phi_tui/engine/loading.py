@@ -29,7 +29,7 @@ def config(folder: Path) -> Any:
 
     try:
         return AutoConfig.from_pretrained(str(folder), trust_remote_code=False, local_files_only=True)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except Exception as error:  # impossible values raise a plain Exception of the library's own
         raise InputError(
             f"the model's configuration cannot be read: {_first_line(error)}", where=str(folder)
         ) from error

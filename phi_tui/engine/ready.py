@@ -91,7 +91,7 @@ def build(
     on_finding: Callable[[Finding], None] | None = None,
     on_progress: Callable[[int], None] | None = None,
 ) -> Ready:
-    """Tokenise `raw`/{train,validation}.jsonl into `target`, whole or not at all.
+    """Tokenise `raw`/{train,validation}.jsonl into `target`, whole or not at all; a part without rows is left out.
 
     Raises Refusal when rows are left with no trained token and data.skip_bad is not set, or when none is left.
     """
@@ -131,7 +131,8 @@ def build(
             )
         if not counts["train"].rows:
             raise Refusal("no row is left to train on", fix="phi-tui doctor FILE says what is wrong with each")
-        datasets.DatasetDict(parts).save_to_disk(str(staged / "set"))
+        # The library cannot load a part without rows again, so an empty validation part is left out.
+        datasets.DatasetDict({part: rows for part, rows in parts.items() if len(rows)}).save_to_disk(str(staged / "set"))
         for path in (staged / "set").iterdir():
             path.rename(staged / path.name)
         (staged / "set").rmdir()

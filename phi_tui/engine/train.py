@@ -69,9 +69,9 @@ class _Training:
 
         self.start_from = self._resume_point() if resume else None
         data = load_from_disk(str(self.job.prepared.ready.folder))
-        self.train_rows, self.validation_rows = data["train"], data["validation"]
-        if not self.project.train.evaluate:
-            self.validation_rows = self.validation_rows.select(range(0))
+        self.train_rows = data["train"]
+        evaluates = self.project.train.evaluate and "validation" in data
+        self.validation_rows = data["validation"] if evaluates else self.train_rows.select(range(0))
         self.say("phase", name="load", detail=self.job.prepared.base.id)
         set_seed(self.project.seed)
         base = loading.base(self.job.prepared.base.folder, self._dtype(), self.project.model.attention)
