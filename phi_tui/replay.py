@@ -53,11 +53,13 @@ def prepare_only(file: Path, options: Options) -> int:
     place = for_project(file, options.workspace)
 
     def work(reporter: Reporter, stop: threading.Event, console: Any) -> dict[str, Any]:
+        from phi_tui.engine.pipeline import until
         from phi_tui.engine.prepare import prepare
         from phi_tui.findings import FindingList, data_lines
 
         findings = FindingList(reporter)
-        prepared = prepare(loaded, file.absolute().parent, place, reporter.say, weights=False, on_finding=findings)
+        say = until(stop.is_set, reporter.say)
+        prepared = prepare(loaded, file.absolute().parent, place, say, weights=False, on_finding=findings)
         findings.close()
         for line in data_lines(prepared):
             reporter.line(line)
@@ -105,7 +107,7 @@ def _run(
 
     findings = FindingList(reporter)
     if options.dry_run:
-        job = pipeline.ready(loaded, root, place, reporter.say, findings)
+        job = pipeline.ready(loaded, root, place, pipeline.until(stop.is_set, reporter.say), findings)
         findings.close()
         for line in [*data_lines(job.prepared), *plan_lines(job)]:
             reporter.line(line)
@@ -173,7 +175,7 @@ def _watched(options: Options, work: Any) -> int:
 
         traceback.print_exc()  # into the log
         reporter.line(f"internal error: {type(error).__name__}: {error}", "bold red")
-        reporter.line("this is a bug of phi-tui; PHI_TUI_DEBUG=1 shows the whole of it", "red")
+        reporter.line(f"this is a bug of phi-tui; the whole of it is in {console.keep()}", "red")
         code, shown = 4, {"error": f"{type(error).__name__}: {error}"}
     finally:
         reporter.close()

@@ -82,7 +82,7 @@ class Reporter:
                     )
                     if "done" not in payload and payload["name"] != "train":
                         self._print(f"{payload['name']:<10} {self._phase_detail(payload)}", "dim")
-                else:
+                elif kind != "checkpoint":  # said by the next evaluation's step already; a pipe's log keeps it
                     self._plain(kind, payload)
 
     def _plain(self, kind: str, payload: dict[str, Any]) -> None:

@@ -41,6 +41,11 @@ class Console:
         self._drop()
         self.path, self._temporary = path, False
 
+    def keep(self) -> Path:
+        """Keep the log even where no run took it over, and return its path."""
+        self._temporary = False
+        return self.path
+
     def restore(self) -> None:
         """Give the process its own output back."""
         sys.stdout.flush()

@@ -64,7 +64,7 @@ def execute(
     make_folder(workspace.runs(project.name))
     with run.lock(workspace.runs(project.name) / ".lock", f"a run of {project.name}"):
         going_on = _unfinished(project, root, workspace) if resume else None
-        job = ready(project, root, workspace, say, on_finding)
+        job = ready(project, root, workspace, until(stopping, say), on_finding)
         lock = preflight.lock(job)
         if locked is not None:
             _refuse_drift(lockfile.drift(locked, lock), "the lock")
@@ -85,6 +85,17 @@ def execute(
             figures = train(job, going_on, lock, tell, stopping=stopping, resume=resume)
             tell("done", **figures)
         return figures
+
+
+def until(stopping: Callable[[], bool], say: Say) -> Say:
+    """Return a `say` that raises Stopped once a stop is asked for; preparing reports often, so it stops soon."""
+
+    def heard(kind: str, /, **payload: Any) -> None:
+        if stopping():
+            raise Stopped("stopped before training; nothing was trained", fix="start again: what was prepared is kept")
+        say(kind, **payload)
+
+    return heard
 
 
 def absolute(project: Project, root: Path) -> Project:

@@ -20,7 +20,7 @@ from phi_tui.atomic import folder as atomic_folder
 from phi_tui.atomic import write_text
 from phi_tui.engine import card, checkpoints, loading, plan
 from phi_tui.engine import device as devices
-from phi_tui.engine.evaluate import Evaluation, evaluate
+from phi_tui.engine.evaluate import Evaluation, evaluate, row_lengths
 from phi_tui.engine.loss import collate, nll
 from phi_tui.engine.preflight import Job
 from phi_tui.errors import Stopped, TrainingFailed
@@ -186,7 +186,7 @@ class _Training:
 
         def progress(done: int, rows: int) -> None:
             nonlocal spoke
-            if time.monotonic() - spoke > 0.5:
+            if time.monotonic() - spoke > 1.0:
                 spoke = time.monotonic()
                 self.say("phase", name="evaluate", done=done, total=rows)
 
@@ -232,14 +232,18 @@ class _Training:
         planned = self.job.plan
         if self.job.device.type != "cuda" or self.project.train.batch_size:
             return planned.batch_size, planned.grad_accum
+        for event in journal.read(self.run.journal):
+            if self.start_from and event["kind"] == "phase" and "batch_size" in event:
+                return int(event["batch_size"]), math.ceil(planned.rows_per_step / int(event["batch_size"]))
         import torch
 
         self.say("phase", name="batch size", detail="trying the longest rows")
-        lengths = sorted(range(len(self.train_rows)), key=lambda row: -len(self.train_rows[row]["input_ids"]))
+        lengths = row_lengths(self.train_rows)
+        longest = sorted(range(len(lengths)), key=lambda row: -lengths[row])
         state = torch.random.get_rng_state(), torch.cuda.get_rng_state_all()
 
         def attempt(rows: int) -> None:
-            picked = self.train_rows[lengths[:rows]]
+            picked = self.train_rows[longest[:rows]]
             batch = collate(
                 [dict(zip(picked, values, strict=True)) for values in zip(*picked.values(), strict=True)],
                 self.pad_id,
@@ -260,6 +264,7 @@ class _Training:
         torch.random.set_rng_state(state[0])
         torch.cuda.set_rng_state_all(state[1])
         torch.cuda.empty_cache()
+        self.say("phase", name="batch size", detail=f"{found} rows fit", batch_size=found)
         return found, math.ceil(planned.rows_per_step / found)
 
     def _final(self, trainer: Any) -> Evaluation | None:
