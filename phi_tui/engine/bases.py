@@ -7,13 +7,9 @@ in a second and not after a download of gigabytes.
 
 from __future__ import annotations
 
-import difflib
-import functools
 import hashlib
 import json
-import math
 import re
-import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,16 +17,15 @@ from typing import Any, Literal
 
 from phi_tui import schema
 from phi_tui.engine import gguf, hub
+from phi_tui.engine.curated import by_size, curated, did_you_mean
 from phi_tui.errors import InputError
 
+__all__ = ["Base", "by_size", "check_architecture", "curated", "resolve", "weights_hash"]
+
 _HUB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}/[A-Za-z0-9_][A-Za-z0-9._-]{0,95}")
-_SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([mb])\s*", re.IGNORECASE)
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "spiece.model", "vocab.txt")
 _BUILTIN = {"builtin:phi-demo": Path(__file__).parent.parent / "demo" / "base"}
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
-_PICKLE_REASON = (
-    "a pickle can run any code while it is read, so weights from a stranger are read from safetensors alone"
-)
 
 
 @dataclass(frozen=True)
@@ -50,81 +45,6 @@ class Base:
         return weights_hash(self.folder)
 
 
-@dataclass(frozen=True)
-class CuratedBase:
-    """A base that phi-tui offers: facts from its page and configuration, and why one would take it."""
-
-    id: str
-    parameters: int
-    licence: str
-    context: int
-    architecture: str
-    layers: int
-    hidden: int
-    vocab: int
-    tied: bool
-    gated: bool
-    chat: bool
-    why: str
-
-    @property
-    def lora_gb(self) -> float:
-        """GPU memory in GB (10^9 bytes) for LoRA of rank 8 in bf16 at batch 1 x 1,024 tokens, roughly.
-
-        2 bytes a parameter, and what `_common_bytes` counts.
-        """
-        return round((2 * self.parameters + self._common_bytes) / 1e9, 1)
-
-    @property
-    def qlora_gb(self) -> float:
-        """GPU memory in GB (10^9 bytes) for LoRA of rank 8 on an NF4 base at batch 1 x 1,024 tokens, roughly.
-
-        4.5 bits a parameter of the layers (4 for NF4, 32 for the scale of each block of 64); embeddings and
-        head are not quantised and are held in float32; and what `_common_bytes` counts.
-        """
-        embedding = self.vocab * self.hidden * (1 if self.tied else 2)
-        layers = self.parameters - embedding
-        return round((0.5625 * layers + 4 * embedding + self._common_bytes) / 1e9, 1)
-
-    @property
-    def _common_bytes(self) -> float:
-        """Adapter, activations, logits and the device's own context, in bytes.
-
-        Adapter: rank 8 on about 20 x hidden of inputs and outputs a layer, 16 bytes a number (float32 weight,
-        gradient and AdamW's two moments).  Activations: about 40 bytes x hidden a token and layer without the
-        attention matrix (Korthikanti et al. 2022 count 34), no recomputation.  Logits: 10 bytes (bf16,
-        float32 and its gradient).
-        """
-        tokens = 1024
-        adapter = 16 * 8 * 20 * self.hidden * self.layers
-        return adapter + tokens * (40 * self.layers * self.hidden + 10 * self.vocab) + 0.5e9
-
-
-@functools.cache
-def curated() -> tuple[CuratedBase, ...]:
-    """Return the bases that phi-tui offers, smallest first."""
-    table = tomllib.loads((Path(__file__).parent / "bases.toml").read_text(encoding="utf-8"))
-    return tuple(sorted((CuratedBase(**row) for row in table["base"]), key=lambda base: base.parameters))
-
-
-def by_size(size: str) -> list[CuratedBase]:
-    """Return the curated bases of about `size` ("125m", "1.3b"), nearest first: those within a factor of 1.3.
-
-    When none is that near the nearest one is returned.  Raises InputError for a text that is no size.
-    """
-    match = _SIZE.fullmatch(size)
-    number = float(match[1]) if match else 0.0
-    if not match or not number:
-        raise InputError(f"{size!r} is no model size", fix="for example 125m or 1.3b")
-    wanted = number * (1e6 if match[2].lower() == "m" else 1e9)
-
-    def distance(base: CuratedBase) -> float:
-        return abs(math.log(base.parameters / wanted))
-
-    nearest = sorted(curated(), key=distance)
-    return [base for base in nearest if distance(base) <= math.log(1.3)] or nearest[:1]
-
-
 def resolve(
     model: schema.Model,
     root: Path,
@@ -134,8 +54,7 @@ def resolve(
     tokenizer: bool = True,
     on_progress: Callable[[str], None] | None = None,
 ) -> Base:
-    """Return the base that `model` names as a local folder, downloading or converting it into `models` if
-    need be.
+    """Return the base that `model` names as a local folder, downloaded or converted into `models` if need be.
 
     Relative paths are relative to `root`.  `weights` and `tokenizer` say what must be there.  Raises
     InputError when the base does not exist, cannot be had, or is none that phi-tui trains.
@@ -156,7 +75,7 @@ def resolve(
             fix="name the folder with config.json and the safetensors files",
         )
     elif _HUB_ID.fullmatch(name) and not name.lower().endswith(".gguf"):
-        fix = _did_you_mean(name)
+        fix = did_you_mean(name)
         folder, revision = hub.fetch(
             name,
             models,
@@ -185,8 +104,7 @@ def resolve(
 
 
 def weights_hash(folder: Path) -> str:
-    """Return the SHA-256 over the names and contents of the safetensors files of `folder`, in the names'
-    order.
+    """Return the SHA-256 over the names and contents of `folder`'s safetensors files, in the names' order.
 
     Reads the files in pieces of 8 MiB; about a second for each 1.5 GB from a warm cache.
     """
@@ -200,8 +118,7 @@ def weights_hash(folder: Path) -> str:
 
 
 def check_architecture(folder: Path) -> None:
-    """Raise InputError unless `folder`'s config.json describes a causal language model that needs no foreign
-    code."""
+    """Raise InputError unless `folder`'s config.json describes a causal language model without foreign code."""
     where = folder / "config.json"
     settings = _config(folder)
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
@@ -278,7 +195,8 @@ def _check_weights(folder: Path) -> None:
         pickles = sorted(file.name for pattern in _PICKLES for file in folder.glob(pattern))
         if pickles:
             raise InputError(
-                f"its weights are a pickle ({pickles[0]}): {_PICKLE_REASON}",
+                f"its weights are a pickle ({pickles[0]}): a pickle can run any code while it is read, "
+                "so weights from a stranger are read from safetensors alone",
                 where=str(folder),
                 fix="take a copy of the model with model.safetensors",
             )
@@ -292,8 +210,7 @@ def _check_weights(folder: Path) -> None:
 
 
 def _is_whole(file: Path) -> bool:
-    """Say whether a safetensors file is as long as its header says: 8 bytes of length, the header, the
-    tensors."""
+    """Say whether a safetensors file is as long as its header says: 8 bytes of length, the header, the tensors."""
     try:
         with file.open("rb") as stream:
             length = int.from_bytes(stream.read(8), "little")
@@ -312,15 +229,5 @@ def _missing(name: str, place: Path) -> InputError:
     return InputError(
         f"{name!r} is neither a folder beside the project nor a Hub id (org/name)",
         where="model.base",
-        fix=f"look at the spelling{_did_you_mean(name)}",
+        fix=f"look at the spelling{did_you_mean(name)}",
     )
-
-
-def _did_you_mean(name: str) -> str:
-    """Return "; did you mean ...?" with the curated bases that read like `name`, else an empty text."""
-    whole = {base.id.lower(): base.id for base in curated()}
-    short = {base.id.partition("/")[2].lower(): base.id for base in curated()}
-    table = whole if "/" in name else short
-    near = [table[match] for match in difflib.get_close_matches(name.lower(), table, n=3, cutoff=0.7)]
-    near = [base for base in near if base != name]
-    return f"; did you mean {' or '.join(near)}?" if near else ""

@@ -132,7 +132,9 @@ def build(
         if not counts["train"].rows:
             raise Refusal("no row is left to train on", fix="phi-tui doctor FILE says what is wrong with each")
         # The library cannot load a part without rows again, so an empty validation part is left out.
-        datasets.DatasetDict({part: rows for part, rows in parts.items() if len(rows)}).save_to_disk(str(staged / "set"))
+        datasets.DatasetDict({part: rows for part, rows in parts.items() if len(rows)}).save_to_disk(
+            str(staged / "set")
+        )
         for path in (staged / "set").iterdir():
             path.rename(staged / path.name)
         (staged / "set").rmdir()

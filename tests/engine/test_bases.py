@@ -12,6 +12,7 @@ import tiny_bases
 
 from phi_tui import schema
 from phi_tui.engine import bases, gguf
+from phi_tui.engine.curated import by_size, curated
 from phi_tui.errors import InputError
 
 
@@ -184,7 +185,7 @@ def test_a_revision_belongs_to_the_hub_alone(base: Path, tmp_path: Path) -> None
 
 
 def test_curated_bases_are_plausible() -> None:
-    listed = bases.curated()
+    listed = curated()
     assert len({base.id for base in listed}) == len(listed) >= 20
     assert [base.parameters for base in listed] == sorted(base.parameters for base in listed)
     for base in listed:
@@ -209,13 +210,13 @@ def test_curated_bases_are_plausible() -> None:
     ],
 )
 def test_a_size_finds_the_nearest_base_first(size: str, first: str) -> None:
-    assert bases.by_size(size)[0].id == first
+    assert by_size(size)[0].id == first
 
 
 @pytest.mark.parametrize("size", ["", "big", "0m", "1.3", "-1b", "1.3.1b", "nanb"])
 def test_what_is_no_size_is_told(size: str) -> None:
     with pytest.raises(InputError, match="is no model size"):
-        bases.by_size(size)
+        by_size(size)
 
 
 def test_a_gguf_file_becomes_an_ordinary_folder_once(gguf_file: Path, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import tiny_bases
 from loopback_hub import LoopbackHub
 
 from phi_tui import schema
-from phi_tui.engine import bases, hub
+from phi_tui.engine import bases, download, hub
 from phi_tui.errors import InputError
 
 REPO = "org/tiny"
@@ -134,7 +134,7 @@ def test_sharded_weights_come_with_their_index(server: LoopbackHub, files: dict[
 def test_a_cut_connection_goes_on_where_it_stopped(
     server: LoopbackHub, files: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hub, "_CHUNK", 1024)
+    monkeypatch.setattr(download, "_CHUNK", 1024)
     server.add(REPO, files)
     server.cut("model.safetensors", 50_000)
     base = resolve(tmp_path)
@@ -147,7 +147,7 @@ def test_a_cut_connection_goes_on_where_it_stopped(
 def test_a_download_that_failed_is_taken_up_by_the_next_process(
     server: LoopbackHub, files: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hub, "_CHUNK", 1024)
+    monkeypatch.setattr(download, "_CHUNK", 1024)
     server.add(REPO, files)
     server.cut("model.safetensors", 50_000)
     server.cut("model.safetensors", 0, times=5)
