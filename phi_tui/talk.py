@@ -40,9 +40,11 @@ def talk(
     frozen = found.project() if found else asked
     chat = asked.chat
     console = Console(stderr=True, highlight=False)
-    with console.status("loading the model"):
-        from phi_tui.engine import chat as engine
+    console.print(Text("loading the model", style="dim"))
+    from phi_tui.engine import chat as engine
+    from phi_tui.engine.console import quiet
 
+    with quiet():
         speaker = engine.load(
             frozen,
             file.parent,

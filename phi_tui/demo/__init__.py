@@ -58,13 +58,15 @@ def show_answers(file: Path, place: Any, questions: list[str]) -> None:
 
     from phi_tui import project, run
     from phi_tui.engine import chat
+    from phi_tui.engine.console import quiet
     from phi_tui.safe_text import clean
 
     loaded = project.load(file)
     adapter = next(one.adapter for one in run.listed(place, loaded.name) if one.state() == "done")
     answers: dict[str, list[str]] = {}
     for name, with_adapter in (("base", None), ("adapter", adapter)):
-        speaker = chat.load(loaded, file.parent, place, with_adapter, with_template_of=adapter)
+        with quiet():
+            speaker = chat.load(loaded, file.parent, place, with_adapter, with_template_of=adapter)
         settings = loaded.chat.model_copy(update={"max_tokens": 48})
         answers[name] = [
             speaker.answer([{"role": "user", "content": text}], settings, loaded.seed, lambda piece: None).text

@@ -6,11 +6,23 @@ draws.  Logging handlers bound to the old stderr write to descriptor 2 and are c
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Keep what libraries print from the terminal for a while, such as the bars of a loading model."""
+    console = Console()
+    try:
+        yield
+    finally:
+        console.restore()
 
 
 class Console:
@@ -50,6 +62,8 @@ class Console:
         """Give the process its own output back."""
         sys.stdout.flush()
         sys.stderr.flush()
+        self.out.close()
+        self.err.close()
         for number, saved in zip((1, 2), self._saved, strict=True):
             os.dup2(saved, number)
             os.close(saved)
