@@ -52,6 +52,8 @@ def data_lines(prepared: Prepared) -> list[str]:
             f"{'mix':<10} {entry['source']}: weight {entry['weight']:.3f}, {entry['used']:,} rows, "
             f"{entry['repeated']:,} of them repeats, {entry['left_out']:,} left out"
         )
+    if report.get("mix_stopped"):
+        lines.append(f"{'mix ends':<10} {report['mix_stopped']}")
     for name, part in (("train", prepared.ready.train), ("validation", prepared.ready.validation)):
         lines.append(
             f"{name:<10} {part.rows:,} rows, {part.tokens:,} tokens, {part.trained:,} trained; "

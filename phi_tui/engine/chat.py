@@ -109,7 +109,7 @@ class _Writer:
         text = self._tokenizer.decode(self._ids, skip_special_tokens=True)
         if not last and text.endswith("\ufffd"):  # half of a character whose other bytes are still to come
             return
-        text = text.lstrip()
+        text = text.strip()  # white space at the end is passed on once more text follows it
         if len(text) > len(self.text):
             piece, self.text = text[len(self.text) :], text
             self._on_text(piece)
