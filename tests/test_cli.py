@@ -60,6 +60,7 @@ def test_a_signal_finishes_the_step_saves_exits_130_and_a_resume_gives_the_unsto
     file = projects.make(tmp_path / "stopped")
     started = subprocess.Popen(
         [sys.executable, "-m", "phi_tui", "--replay", str(file), "--set", "train.epochs=12", "--json"],
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),  # the tests may run under nohup themselves
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, stdin=subprocess.DEVNULL,
     )  # fmt: skip
     place = Workspace(file.parent)
