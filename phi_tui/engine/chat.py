@@ -65,7 +65,6 @@ class Speaker:
                 "top_p": settings.top_p,
                 "top_k": 0,
             }
-        pad = self.tokenizer.pad_token_id
         with torch.inference_mode():
             output = self.model.generate(
                 input_ids=inputs,
@@ -74,7 +73,7 @@ class Speaker:
                 use_cache=True,
                 max_new_tokens=min(settings.max_tokens, room),
                 eos_token_id=list(self.stops),
-                pad_token_id=pad if pad is not None else self.stops[0],
+                pad_token_id=loading.pad_id(self.tokenizer),
                 **sampling,
             )
         new = output[0, len(ids) :].tolist()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 from dataclasses import dataclass
@@ -68,6 +69,15 @@ def weights_dtype(setting: str, chosen: Precision) -> Any:
         "fp16": torch.float16,
         "fp32": torch.float32,
     }[chosen if setting == "auto" else setting]
+
+
+def autocast(device: Device, chosen: Precision) -> Any:
+    """Return the context that forward passes run in: mixed precision, or nothing for fp32."""
+    import torch
+
+    if chosen == "fp32":
+        return contextlib.nullcontext()
+    return torch.autocast(device.type, dtype=torch.bfloat16 if chosen == "bf16" else torch.float16)
 
 
 def peak_memory(device: Device) -> int:

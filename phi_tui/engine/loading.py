@@ -91,6 +91,12 @@ def with_adapter(model: Any, adapter: Path) -> Any:
         raise InputError(f"the adapter does not fit this base: {_first_line(error)}", where=str(adapter)) from error
 
 
+def pad_id(loaded_tokenizer: Any) -> int:
+    """Return the id that fills short rows: the tokenizer's pad token, else its EOS; labels never depend on it."""
+    pad = loaded_tokenizer.pad_token_id
+    return int(loaded_tokenizer.eos_token_id if pad is None else pad)
+
+
 def stop_ids(model_or_folder: Any, loaded_tokenizer: Any) -> tuple[int, ...]:
     """Return the ids at which generation ends: the tokenizer's EOS and those of the generation config."""
     from transformers import GenerationConfig

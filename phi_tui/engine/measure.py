@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from phi_tui import run
+from phi_tui.engine import device as devices
 from phi_tui.engine import loading, preflight
 from phi_tui.engine.evaluate import evaluate
 from phi_tui.engine.prepare import prepare
@@ -38,13 +38,7 @@ def measure(
     found = _run_of(project, workspace, run_id)
     rows = load_from_disk(str(prepared.ready.folder))["validation"]
     model = loading.base(prepared.base.folder, getattr(torch, job.weights), project.model.attention).to(job.device.type)
-    tokenizer = prepared.tokenizer
-    pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
-
-    def context() -> Any:
-        if job.precision == "fp32":
-            return contextlib.nullcontext()
-        return torch.autocast(job.device.type, dtype=torch.bfloat16 if job.precision == "bf16" else torch.float16)
+    pad = loading.pad_id(prepared.tokenizer)
 
     def perplexity(model: Any, what: str) -> Any:
         say("phase", name="evaluate", detail=what)
@@ -53,7 +47,7 @@ def measure(
             rows,
             pad_id=pad,
             token_budget=EVAL_TOKENS[job.device.type],
-            autocast=context,
+            autocast=lambda: devices.autocast(job.device, job.precision),
             on_progress=lambda done, total: say("phase", name="evaluate", done=done, total=total),
         )
 

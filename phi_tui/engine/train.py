@@ -60,8 +60,7 @@ class _Training:
         self._stop_seen = False
         self._last_evaluation: Evaluation | None = None
         self.started = time.perf_counter()
-        tokenizer = job.prepared.tokenizer
-        self.pad_id = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
+        self.pad_id = loading.pad_id(job.prepared.tokenizer)
 
     def go(self, resume: bool) -> dict[str, Any]:
         from datasets import load_from_disk
@@ -341,12 +340,7 @@ class _Training:
         return getattr(torch, self.job.weights)
 
     def _autocast(self) -> Any:
-        import torch
-
-        if self.job.precision == "fp32":
-            return contextlib.nullcontext()
-        dtype = torch.bfloat16 if self.job.precision == "bf16" else torch.float16
-        return torch.autocast(self.job.device.type, dtype=dtype)
+        return devices.autocast(self.job.device, self.job.precision)
 
 
 def _told(error: Exception, step: int) -> Exception:
