@@ -25,7 +25,8 @@ class Reporter:
     """Takes events from any thread (`say`) and shows them on `stream` until closed."""
 
     def __init__(self, stream: TextIO, *, plain_every: float = 2.0) -> None:
-        self.console = Console(file=stream, highlight=False, soft_wrap=True)
+        # A terminal gets its lines broken between words; a pipe gets them whole, for grep.
+        self.console = Console(file=stream, highlight=False, soft_wrap=not stream.isatty())
         self._queue: queue.SimpleQueue[tuple[str, dict[str, Any]]] = queue.SimpleQueue()
         self._plain_every = plain_every
         self._steps = 0
@@ -59,7 +60,16 @@ class Reporter:
             BarColumn(bar_width=24),
             TextColumn("{task.fields[detail]}", markup=False),
         )
-        with Progress(*columns, console=self.console, transient=True, refresh_per_second=4) as progress:
+        # Left to itself, a live display takes sys.stdout and sys.stderr over and would show what belongs in the log.
+        live = Progress(
+            *columns,
+            console=self.console,
+            transient=True,
+            refresh_per_second=4,
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
+        with live as progress:
             task = progress.add_task("starting", total=None, detail="")
             while (item := self._queue.get())[0] != _END:
                 kind, payload = item

@@ -262,3 +262,27 @@ def test_the_frozen_project_has_every_default_and_the_lock_names_what_it_ran_on(
     ):
         assert lock[table][key]
     assert os.stat(folder / "lock.toml").st_mode & 0o777 == 0o600
+
+
+def test_on_a_terminal_what_libraries_print_goes_to_the_log_and_not_to_the_screen(tmp_path: Path) -> None:
+    import pty
+
+    file = projects.make(tmp_path, settings="max_steps = 3")
+    ours, theirs = pty.openpty()
+    started = subprocess.Popen(
+        [sys.executable, "-m", "phi_tui", "--replay", str(file)], stdin=theirs, stdout=theirs, stderr=theirs
+    )
+    os.close(theirs)
+    seen = b""
+    try:
+        while chunk := os.read(ours, 65_536):
+            seen += chunk
+    except OSError:  # the terminal is gone once the process has ended
+        pass
+    os.close(ours)
+    assert started.wait(timeout=60) == 0
+    log = run.listed(Workspace(tmp_path), "toy")[0].console.read_text()
+    assert "Loading weights" in log
+    assert b"Loading weights" not in seen
+    assert b"Warning" not in seen
+    assert b"perplexity" in seen
