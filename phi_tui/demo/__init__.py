@@ -12,6 +12,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from phi_tui.workspace import Workspace, default_root, make_folder
+
 HERE = Path(__file__).parent
 BASE = HERE / "base"
 TOY = HERE / "toy.jsonl"
@@ -25,14 +27,10 @@ def run_demo(options: Any, *, chat: bool) -> int:
     A demo project that is there already is used as it stands.  With `chat` a conversation follows.
     """
     from phi_tui.replay import replay
-    from phi_tui.workspace import Workspace, default_root, make_folder
 
     place = Workspace((options.workspace or default_root()).expanduser().absolute())
     make_folder(place.root)
-    file = place.root / "phi_demo.toml"
-    for source, target in ((PROJECT, file), (TOY, place.root / "phi_demo.jsonl")):
-        if not target.exists():
-            shutil.copyfile(source, target)
+    file = bring(place)
     code = replay(file, options)
     if code or options.dry_run:
         return code
@@ -43,6 +41,15 @@ def run_demo(options: Any, *, chat: bool) -> int:
         return talk(file, workspace=place.root, run_id="", base=False, prompt=None, overrides=())
     sys.stderr.write(f"\ntalk to it: phi-tui chat {file}\n")
     return 0
+
+
+def bring(place: Workspace) -> Path:
+    """Copy the demo project and its rows into a workspace, unless they are there, and return the project's file."""
+    file = place.root / "phi_demo.toml"
+    for source, target in ((PROJECT, file), (TOY, place.root / "phi_demo.jsonl")):
+        if not target.exists():
+            shutil.copyfile(source, target)
+    return file
 
 
 def held_out() -> list[dict[str, Any]]:

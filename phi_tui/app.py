@@ -1,0 +1,339 @@
+"""The full-screen app: which screens there are, keys, themes, and the few things that all screens share.
+
+It owns nothing that outlives it: runs are processes of their own, projects are files.  Nothing here imports torch;
+heavy work is done by child processes, and what they or threads find out comes back as messages.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+import tempfile
+import threading
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from textual.app import App, SystemCommand
+from textual.binding import Binding
+from textual.screen import Screen
+from textual.theme import Theme
+
+from phi_tui import preferences
+from phi_tui.child import Child
+from phi_tui.errors import PhiError
+from phi_tui.run_list import Glance, RunList
+from phi_tui.safe_text import clean
+from phi_tui.session import Session
+from phi_tui.widgets.guide_bar import STEPS
+from phi_tui.widgets.messages import RunsSeen
+from phi_tui.widgets.nav_bar import SCREENS, NavBar
+
+_STYLES = Path(__file__).parent / "styles"
+
+GOLDEN = Theme(
+    name="golden",
+    primary="#d9a441",
+    secondary="#8fb8a8",
+    accent="#f2c76e",
+    warning="#e0a030",
+    error="#e0635a",
+    success="#8fbf6b",
+    foreground="#ece4d4",
+    background="#12100c",
+    surface="#1a1712",
+    panel="#26211a",
+    dark=True,
+    variables={"footer-key-foreground": "#f2c76e", "input-selection-background": "#d9a441 35%"},
+)
+
+THEMES = {
+    "golden": "golden",
+    "dark": "textual-dark",
+    "light": "textual-light",
+    "ansi-dark": "ansi-dark",
+    "ansi-light": "ansi-light",
+}
+"""The themes offered, by the name a person sees, and what the library calls them."""
+
+_WATCH_SECONDS = 2.0
+
+
+class PhiApp(App[int]):
+    """phi-tui on a terminal."""
+
+    TITLE = "phi-tui"
+    CSS_PATH = [*sorted(_STYLES.glob("*.tcss"), key=lambda path: (path.name != "base.tcss", path.name))]
+    ENABLE_COMMAND_PALETTE = True
+    COMMAND_PALETTE_BINDING = "ctrl+p"
+    BINDINGS = [
+        *[
+            Binding(str(key), f"go('{name}')", word, show=False, id=f"go.{name}", tooltip=f"Go to the {word} screen")
+            for key, (name, word) in enumerate(SCREENS, start=1)
+        ],
+        Binding("f1", "explain", "Help", id="app.help", priority=True, tooltip="What this screen and field are for"),
+        Binding("question_mark", "explain", "Help", show=False, id="app.help-too", tooltip="The same as F1"),
+        Binding("ctrl+p", "command_palette", "Commands", id="app.commands", priority=True, tooltip="Every command"),
+        Binding("ctrl+q", "quit", "Quit", id="app.quit", priority=True, tooltip="Leave; background runs go on"),
+        Binding("ctrl+n", "guide(1)", "Next step", show=False, id="guide.next", tooltip="The guide's next step"),
+        Binding("ctrl+b", "guide(-1)", "Step back", show=False, id="guide.back", tooltip="The guide's last step"),
+    ]
+
+    def __init__(self, session: Session, *, guiding: bool = False, start_on: str = "home", autostart: bool = False):
+        """`guiding` shows the wizard's line; `autostart` starts the open project's run once its screen is up."""
+        super().__init__()
+        self.session = session
+        self.guiding = guiding
+        self.start_on = start_on
+        self.autostart = autostart
+        self.live = 0
+        """How many runs of the workspace are live."""
+        self.glances: list[Glance] = []
+        """The workspace's runs, as last read."""
+        self.here: Any = None
+        """The run that trains inside this process, if any."""
+        self._run_list = RunList()
+        self._watching = threading.Event()
+        self._look_now = threading.Event()
+        handle, name = tempfile.mkstemp(prefix="phi-tui-", suffix=".log")
+        os.close(handle)
+        self.worker_log = Path(name)
+        """What child processes and libraries print."""
+        self.inspector = Child("phi_tui.engine.inspector", self.worker_log)
+        """Prepares, checks, and looks at data and models."""
+        self.speakers = Child("phi_tui.engine.speakers", self.worker_log)
+        """Holds the models that chat."""
+        self.register_theme(GOLDEN)
+        self._preferences = preferences.load()
+        self.set_keymap(self._preferences.keys)
+        if os.environ.get("SSH_CONNECTION") and "TEXTUAL_ANIMATIONS" not in os.environ:
+            self.animation_level = "none"
+        self.theme = self._first_theme()
+
+    # What the app starts and ends
+
+    def on_mount(self) -> None:
+        """Show the first screen and begin to look at the workspace's runs."""
+        for name, _ in SCREENS:
+            self.add_mode(name, _maker(name))
+        self.switch_mode(self.start_on)
+        self._watching.set()
+        threading.Thread(target=self._watch, name="runs of the workspace", daemon=True).start()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGHUP, signal.SIGTERM):
+            # Off the main thread (a test's pilot may be) there are no signals to handle.
+            with contextlib.suppress(ValueError, RuntimeError, NotImplementedError):
+                loop.add_signal_handler(number, self._ended_from_outside)
+        self.theme_changed_signal.subscribe(self, self._keep_theme)
+        for flaw in self._preferences.flaws:
+            self.say(flaw, severity="warning", title="settings")
+
+    def on_unmount(self) -> None:
+        """Let go of everything; background runs are not ours to end."""
+        self._watching.clear()
+        self._look_now.set()
+        self.inspector.close()
+        self.speakers.close()
+        if self.here is not None:
+            self.here.stop_and_wait()
+
+    def _ended_from_outside(self) -> None:
+        """SIGHUP or SIGTERM: leave at once; a run that trains here saves first."""
+        if self.here is not None:
+            self.here.stop()
+        self.exit(130 if self.here is not None else 0)
+
+    # Going around
+
+    def action_go(self, name: str) -> None:
+        """Jump to a screen."""
+        if self.current_mode != name:
+            self.switch_mode(name)
+
+    def go(self, name: str) -> None:
+        """Jump to a screen; what screens call."""
+        self.action_go(name)
+
+    def action_guide(self, by: int) -> None:
+        """Go along the guided path."""
+        if not self.guiding or self.current_mode not in STEPS:
+            return
+        place = STEPS.index(self.current_mode) + by
+        if 0 <= place < len(STEPS):
+            self.go(STEPS[place])
+
+    def on_nav_bar_chosen(self, event: NavBar.Chosen) -> None:
+        """A word in the bar was clicked."""
+        self.go(event.screen)
+
+    def action_explain(self) -> None:
+        """Explain the screen and the focused widget."""
+        from phi_tui.screens.help import Help
+
+        if isinstance(self.screen, Help):
+            self.screen.dismiss()
+        else:
+            self.push_screen(Help(self.screen, self.focused))
+
+    def action_theme(self, name: str) -> None:
+        """Take one of the themes offered."""
+        self.theme = THEMES.get(name, name)
+
+    def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
+        """The palette: jumps, themes, what the screen can do, quitting."""
+        for key, (name, word) in enumerate(SCREENS, start=1):
+            yield SystemCommand(f"Go to {word}", f"the same as {key}", lambda name=name: self.go(name))
+        for active in screen.active_bindings.values():
+            binding = active.binding
+            if binding.description and active.enabled and not binding.action.startswith(("go(", "app.go(")):
+                yield SystemCommand(
+                    binding.description,
+                    binding.tooltip or f"key {binding.key}",
+                    lambda action=binding.action, node=active.node: self.call_later(self.run_action, action, node),
+                )
+        for name in THEMES:
+            yield SystemCommand(f"Theme: {name}", "kept between starts", lambda name=name: self.action_theme(name))
+        if self.guiding:
+            yield SystemCommand("Leave the guide", "hide the guide's line", self._leave_guide)
+
+    def _leave_guide(self) -> None:
+        self.guiding = False
+        self._show_project()
+
+    # What screens share
+
+    def say(self, text: object, *, severity: str = "information", title: str = "") -> None:
+        """Show a notice; whatever the text holds, it is shown as it is and does nothing."""
+        self.notify(
+            clean(text, limit=600),
+            title=clean(title),
+            severity=severity if severity in ("warning", "error") else "information",  # type: ignore[arg-type]
+            markup=False,
+            timeout=10 if severity == "error" else 5,
+        )
+
+    def open(self, file: Path) -> bool:
+        """Open a project; a flaw in it is told.  Returns whether it is open."""
+        return self._tried(lambda: self.session.open(file))
+
+    def set(self, **values: Any) -> bool:
+        """Change settings of the open project, `train__epochs=3`; all or none, told when they do not fit."""
+        return self._tried(lambda: self.session.set_many({key.replace("__", "."): v for key, v in values.items()}))
+
+    def changed(self) -> None:
+        """Tell the screen that the session's project changed."""
+        self._show_project()
+
+    def look_at_runs(self) -> None:
+        """Read the list of runs again now; `RunsSeen` comes to the screen."""
+        self._look_now.set()
+
+    def _tried(self, change: Any) -> bool:
+        try:
+            change()
+        except PhiError as error:
+            self.say(error, severity="error")
+            return False
+        except OSError as error:
+            self.say(f"{error.filename or ''}: {error.strerror or error}", severity="error")
+            return False
+        self._show_project()
+        return True
+
+    def _show_project(self) -> None:
+        from phi_tui.screens.frame import Frame
+
+        for screen in self.screen_stack:
+            if isinstance(screen, Frame) and screen.is_mounted:
+                screen.on_screen_resume()
+
+    def _watch(self) -> None:
+        """A thread: the workspace's runs, every two seconds, or when asked."""
+        while self._watching.is_set():
+            glances = self._run_list.read(self.session.workspace)
+            self.glances = glances
+            self.post_message(RunsSeen(sum(glance.state == "running" for glance in glances)))
+            self._look_now.wait(_WATCH_SECONDS)
+            self._look_now.clear()
+
+    def on_runs_seen(self, event: RunsSeen) -> None:
+        """Pass the news on to the screen that is up."""
+        from phi_tui.screens.frame import Frame
+
+        self.live = event.live
+        if isinstance(self.screen, Frame):
+            self.screen.refresh_bar()
+            self.screen.runs_seen()
+
+    # Looks
+
+    def _first_theme(self) -> str:
+        """The theme kept, else golden, else one in the terminal's own colours where it has only sixteen."""
+        if self._preferences.theme in self.available_themes:
+            return self._preferences.theme
+        return "golden" if self.console.color_system in ("truecolor", "256") or self.is_headless else "ansi-dark"
+
+    def _keep_theme(self, theme: Theme) -> None:
+        with contextlib.suppress(OSError):
+            preferences.keep_theme(theme.name)
+
+
+def _maker(name: str) -> Any:
+    """Return a function that imports a screen when it is first shown."""
+
+    def make() -> Screen[Any]:
+        import importlib
+
+        module = importlib.import_module(f"phi_tui.screens.{name}")
+        return module.SCREEN()
+
+    return make
+
+
+@contextlib.contextmanager
+def own_terminal(log: Path) -> Iterator[None]:
+    """Keep the terminal for the app: it draws on a descriptor of its own, and descriptor 2 goes to `log`.
+
+    Libraries' log handlers, C code and subprocesses write to descriptor 2 and would tear the picture.
+    """
+    sys.stderr.flush()
+    drawn = os.fdopen(os.dup(2), "w", encoding="utf-8", errors="replace")
+    before, kept = sys.__stderr__, os.dup(2)
+    handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    os.dup2(handle, 2)
+    os.close(handle)
+    sys.__stderr__ = drawn  # type: ignore[misc]  # the library's driver draws on this stream
+    try:
+        yield
+    finally:
+        sys.__stderr__ = before  # type: ignore[misc]
+        os.dup2(kept, 2)
+        os.close(kept)
+        with contextlib.suppress(OSError):
+            drawn.close()
+
+
+def run_app(
+    workspace: Path | None = None,
+    project: Path | None = None,
+    *,
+    guiding: bool = False,
+    start_on: str = "home",
+    autostart: bool = False,
+) -> int:
+    """Open the app on a workspace, or on a project, until it is left; return the exit code."""
+    from phi_tui.overview import place_of
+
+    session = Session(place_of(workspace))
+    if project:
+        session.open(project)
+    app = PhiApp(session, guiding=guiding, start_on=start_on, autostart=autostart)
+    log = app.worker_log
+    with own_terminal(log):
+        code = app.run()
+    if log.is_file() and not log.stat().st_size:
+        log.unlink()
+    return code or 0
