@@ -89,10 +89,10 @@ class Child:
     def _started(self) -> subprocess.Popen[bytes]:
         if self._process and self._process.poll() is None:
             return self._process
-        log = open(self._log, "ab", opener=_private) if self._log else open(os.devnull, "wb")
-        with log:
+        with open(self._log or os.devnull, "ab", opener=_private) as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", self.module],
+                # -P: a file in the current folder must not stand in for a module.
+                [sys.executable, "-P", "-m", self.module],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,

@@ -23,8 +23,8 @@ from phi_tui.schema import Project
 from phi_tui.workspace import Workspace, checked_name, make_folder
 
 State = Literal["new", "running", "done", "stopped", "failed", "died"]
-Request = Literal["stop", "quit", "save"]
-"""stop: save and stop; quit: stop without another checkpoint; save: write a checkpoint and go on."""
+Request = Literal["stop", "quit", "save", "sample"]
+"""stop: save and stop; quit: stop without another checkpoint; save: write a checkpoint and go on; sample: speak."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,10 +89,27 @@ class Run:
         return None
 
     @contextlib.contextmanager
-    def locked(self) -> Iterator[None]:
-        """Hold the run's lock; Refusal when a living process holds it already."""
-        with lock(self.path / "lock", f"run {self.id}"):
+    def locked(self, handle: int | None = None) -> Iterator[None]:
+        """Hold the run's lock; Refusal when a living process holds it already.
+
+        `handle` is the lock's open descriptor when whoever started this process took it already and passed it on.
+        """
+        if handle is None:
+            with lock(self.path / "lock", f"run {self.id}"):
+                yield
+            return
+        try:
+            _sign(handle, os.getpid())
             yield
+        finally:
+            os.close(handle)
+
+    def take(self) -> int:
+        """Take the lock for a process that is about to start, and return its descriptor, to be passed on to it.
+
+        The lock belongs to the open file and not to a process, so nobody sees the run unheld in between.
+        """
+        return _take(self.path / "lock", f"run {self.id}")
 
     def ask(self, request: Request) -> None:
         """Leave a request that the trainer picks up at its next step."""
@@ -165,22 +182,33 @@ def find(workspace: Workspace, name: str) -> Run:
 @contextlib.contextmanager
 def lock(path: Path, what: str) -> Iterator[None]:
     """Hold an advisory lock on `path` for this process; Refusal names who has it."""
-    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    handle = _take(path, what)
     try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            held = _pid(handle)
-            raise Refusal(
-                f"{what} is already at work" + (f" in process {held}" if held else ""),
-                where=str(path.parent),
-                fix="wait for it, watch it with phi-tui attach, or end it with phi-tui stop",
-            ) from None
-        os.ftruncate(handle, 0)
-        os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
         yield
     finally:
         os.close(handle)
+
+
+def _take(path: Path, what: str) -> int:
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        held = _pid(handle)
+        os.close(handle)
+        raise Refusal(
+            f"{what} is already at work" + (f" in process {held}" if held else ""),
+            where=str(path.parent),
+            fix="wait for it, watch it with phi-tui attach, or end it with phi-tui stop",
+        ) from None
+    _sign(handle, os.getpid())
+    return handle
+
+
+def _sign(handle: int, pid: int) -> None:
+    """Write down who holds a lock."""
+    os.ftruncate(handle, 0)
+    os.pwrite(handle, f"{pid}\n".encode(), 0)
 
 
 def _holder(path: Path) -> int | None:

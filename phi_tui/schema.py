@@ -141,6 +141,10 @@ class Train(Table):
     """Type the matrix products are computed in; auto: bf16 where the device is faster with it."""
     evaluate: bool = True
     """Evaluate on the validation rows, the base first for comparison, and keep the best adapter."""
+    samples: int = Field(2, ge=0, le=20)
+    """Prompts of the validation rows that the model answers at each evaluation, to be read beside the loss; 0: none."""
+    sample_tokens: int = Field(40, ge=1, le=1024)
+    """Longest of these answers in tokens."""
     early_stopping: int = Field(0, ge=0)
     """Stop after so many evaluations without improvement; 0: off."""
     eval_every: int = Field(0, ge=0)

@@ -7,6 +7,8 @@ but prepared data; from then on everything that happens is in the run's journal.
 from __future__ import annotations
 
 import contextlib
+import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,9 @@ from phi_tui.schema import Project
 from phi_tui.workspace import Workspace, make_folder
 
 Say = Callable[..., None]
+
+_COUNTED_EVERY = 1.0
+"""Seconds between two events that only count rows: an hour of tokenising must not fill a journal."""
 
 FREE_TO_CHANGE = ("chat.", "launch.", "train.keep_checkpoints", "train.report_to")
 """Settings (by prefix) that may differ on a resume: they decide nothing of the result."""
@@ -58,7 +63,8 @@ def execute(
     """Run a project from its file to its adapter and return the figures that `--json` prints.
 
     `say(kind, **payload)` hears every event; `on_run` gets the run once it exists.  With `resume` the newest
-    unfinished run of the project goes on; with `locked` any drift from those tables refuses.
+    unfinished run of the project goes on; with `locked` any drift from those tables refuses.  Nothing but prepared
+    data is made until preflight has passed; `into` is the way for whoever wants to be seen from the first second.
     """
     workspace.prepare()
     make_folder(workspace.runs(project.name))
@@ -85,6 +91,65 @@ def execute(
             figures = train(job, going_on, lock, tell, stopping=stopping, resume=resume)
             tell("done", **figures)
         return figures
+
+
+def into(
+    going_on: Run,
+    workspace: Workspace,
+    say: Say,
+    *,
+    handle: int | None = None,
+    stopping: Callable[[], bool] = lambda: False,
+    resume: bool = False,
+) -> dict[str, Any]:
+    """Run the project that is frozen in a run directory made beforehand, and return its figures.
+
+    Everything is in the run's journal from the first second: what is prepared, what the doctor finds, a refusal.
+    `handle` is the run's lock where it was taken already; with `resume` the run goes on from its checkpoints.
+    """
+    with _journaled(going_on, say, handle) as tell:
+        project = going_on.project()
+        workspace.prepare()
+        with run.lock(workspace.runs(project.name) / ".lock", f"a run of {project.name}"):
+            findings = Findings(tell)
+
+            def asked() -> bool:
+                return stopping() or bool(going_on.take_requests() & {"stop", "quit"})
+
+            job = ready(project, going_on.path, workspace, until(asked, tell), findings)
+            findings.close()
+            lock = preflight.lock(job)
+            lock_file = going_on.path / "lock.toml"
+            if resume and lock_file.is_file():
+                drifted = lockfile.drift(lockfile.read(lock_file), lock)
+                _refuse_drift([line for line in drifted if not line.startswith("packages.")], "the run")
+            else:
+                lockfile.write(lock_file, lock)
+            tell("phase", name="start", run=going_on.id, steps=job.plan.steps, notes=job.notes)
+            figures = train(job, going_on, lock, tell, stopping=stopping, resume=resume)
+            tell("done", **figures)
+            return figures
+
+
+class Findings:
+    """Writes the first findings of each kind into the journal as warnings, and how many more there were."""
+
+    def __init__(self, tell: Say, shown_each: int = 3) -> None:
+        self._tell, self._shown_each = tell, shown_each
+        self._seen: Counter[str] = Counter()
+
+    def __call__(self, finding: Finding) -> None:
+        """Take one finding."""
+        self._seen[finding.code] += 1
+        if finding.severity != "info" and self._seen[finding.code] <= self._shown_each:
+            where = f"{finding.file}:{finding.line}" if finding.line else finding.file
+            self._tell("warning", message=f"{where}: {finding.message}" + (f" ({finding.fix})" if finding.fix else ""))
+
+    def close(self) -> None:
+        """Count what was not told."""
+        for code, count in self._seen.items():
+            if count > self._shown_each:
+                self._tell("warning", message=f"and {count - self._shown_each:,} more findings of the kind {code}")
 
 
 def until(stopping: Callable[[], bool], say: Say) -> Say:
@@ -116,12 +181,20 @@ def absolute(project: Project, root: Path) -> Project:
 
 
 @contextlib.contextmanager
-def _journaled(going_on: Run, say: Say) -> Iterator[Say]:
+def _journaled(going_on: Run, say: Say, handle: int | None = None) -> Iterator[Say]:
     """Hold the run and its journal; whatever ends it is its last word."""
-    with going_on.locked():
+    with going_on.locked(handle):
         book = journal.Journal(going_on.journal)
+        counted = 0.0
 
         def tell(kind: Any, /, **payload: Any) -> None:
+            nonlocal counted
+            if kind == "phase" and payload.get("done", payload.get("total")) != payload.get("total"):
+                now = time.monotonic()
+                if now - counted < _COUNTED_EVERY:
+                    say(kind, **payload)
+                    return
+                counted = now
             book.write(kind, **payload)
             if kind == "checkpoint":
                 book.sync()

@@ -18,7 +18,7 @@ from typing import Any
 from phi_tui import journal
 from phi_tui.atomic import folder as atomic_folder
 from phi_tui.atomic import write_text
-from phi_tui.engine import card, checkpoints, loading, plan
+from phi_tui.engine import card, checkpoints, loading, plan, samples
 from phi_tui.engine import device as devices
 from phi_tui.engine.evaluate import Evaluation, evaluate, row_lengths
 from phi_tui.engine.loss import collate, nll
@@ -55,7 +55,7 @@ class _Training:
     def __init__(self, job: Job, run: Run, lock: dict[str, Any], say: Say, stopping: Callable[[], bool]) -> None:
         self.job, self.run, self.lock, self.say = job, run, lock, say
         self.project = job.project
-        self.saving = self.quitting = False
+        self.saving = self.quitting = self.sampling = False
         self.asked_to_stop = stopping
         self._stop_seen = False
         self._last_evaluation: Evaluation | None = None
@@ -76,6 +76,10 @@ class _Training:
         base = loading.base(self.job.prepared.base.folder, self._dtype(), self.project.model.attention)
         self.model = loading.with_new_adapter(base, self.project, self.job.targets, str(self.job.prepared.base.folder))
         self.model.to(self.job.device.type)
+        tokenizer = self.job.prepared.tokenizer
+        rows = self.validation_rows if len(self.validation_rows) else self.train_rows
+        self.prompts = samples.choose(rows, self.project.train.samples, tokenizer)
+        self.stops = [int(stop) for stop in tokenizer.convert_tokens_to_ids(list(self.job.prepared.template.stops))]
         base_perplexity = self._base_perplexity()
         trainer, cadence = self._trainer(self._batch_size())
         self.say("phase", name="train", steps=self.job.plan.steps)
@@ -99,6 +103,7 @@ class _Training:
         for request in sorted(requests):
             self.say("control", request=request)
         self.saving = self.saving or "save" in requests
+        self.sampling = self.sampling or "sample" in requests
         self._stop_seen = self._stop_seen or bool(requests & {"stop", "quit"}) or self.asked_to_stop()
         self.quitting = self.quitting or "quit" in requests
         return self._stop_seen
@@ -107,6 +112,30 @@ class _Training:
         """Whether a checkpoint is asked for now; asks once."""
         asked, self.saving = self.saving, False
         return asked
+
+    def sample_asked(self) -> bool:
+        """Whether the model is asked to speak now; asks once."""
+        asked, self.sampling = self.sampling, False
+        return asked
+
+    def speak(self, step: int) -> None:
+        """Let the model answer the fixed prompts, into the journal; a stop cuts this short."""
+        if not self.prompts:
+            return
+        said = samples.speak(
+            self.model,
+            self.job.prepared.tokenizer,
+            self.prompts,
+            max_tokens=self.project.train.sample_tokens,
+            stops=self.stops,
+            pad_id=self.pad_id,
+            autocast=self._autocast,
+            cancelled=self.stop_asked,
+        )
+        for number, (prompt, text) in enumerate(zip(self.prompts, said, strict=False)):
+            self.say(
+                "sample", step=step, number=number, prompt=prompt.text[-600:], text=text, wanted=prompt.wanted[:600]
+            )
 
     def keep_adapter(self) -> None:
         """Write the adapter as it is now to the run, with its tokenizer and template: PEFT's format, whole."""
@@ -144,6 +173,7 @@ class _Training:
             evaluates=len(self.validation_rows) > 0,
             stopping=self.stop_asked,
             saving=self.save_asked,
+            sampling=self.sample_asked,
             quitting=lambda: self.quitting,
             say=self.say,
             owed=self.start_from is not None and (self.start_from / OWED).is_file(),
@@ -164,6 +194,7 @@ class _Training:
             settings=settings,
             checkpoint_folder=self.run.checkpoints,
             run_evaluation=self.evaluation if len(self.validation_rows) else None,
+            speak=self.speak,
             keep_best=self.keep_adapter,
             say=self.say,
             model=self.model,
@@ -212,6 +243,7 @@ class _Training:
         try:
             with self.model.disable_adapter():
                 found = self.evaluation()
+                self.speak(0)
         except KeyboardInterrupt:
             raise Stopped("stopped before the first step", fix="nothing was trained; start again") from None
         self.say(

@@ -55,6 +55,7 @@ class PhiTrainer(Trainer):
         checkpoint_folder: Path,
         run_evaluation: Callable[[], Evaluation] | None,
         keep_best: Callable[[], None],
+        speak: Callable[[int], None],
         say: Say,
         **standard: Any,
     ) -> None:
@@ -67,6 +68,7 @@ class PhiTrainer(Trainer):
         self._checkpoint_folder = checkpoint_folder
         self._run_evaluation = run_evaluation
         self._keep_best = keep_best
+        self.speak = speak
         self._say = say
         self._staging: str | None = None
         # compute_loss divides by the window's trained tokens itself, whatever the model's forward accepts.
@@ -123,6 +125,7 @@ class PhiTrainer(Trainer):
             tokens=found.tokens,
             seconds=found.seconds,
         )
+        self.speak(self.state.global_step)
         self.log(dict(metrics))
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
@@ -189,6 +192,7 @@ class Cadence(TrainerCallback):
         evaluates: bool,
         stopping: Callable[[], bool],
         saving: Callable[[], bool],
+        sampling: Callable[[], bool],
         quitting: Callable[[], bool],
         say: Say,
         owed: bool = False,
@@ -199,7 +203,8 @@ class Cadence(TrainerCallback):
         self.loop_seconds = 0.0
         self._owed = owed
         self._evaluates = evaluates
-        self._stopping, self._saving, self._quitting, self._say = stopping, saving, quitting, say
+        self._stopping, self._saving, self._sampling = stopping, saving, sampling
+        self._quitting, self._say = quitting, say
         self._step_began = 0.0
         self._every = 1
 
@@ -231,6 +236,8 @@ class Cadence(TrainerCallback):
                 self.trainer.interrupted = True
             return
         asked = self._saving()
+        if self._sampling() and not evaluates and self.trainer is not None:
+            self.trainer.speak(step)
         control.should_evaluate = evaluates
         control.should_save = asked or last or (step % train.save_every == 0 if train.save_every else due)
 
