@@ -24,13 +24,17 @@ from textual.theme import Theme
 
 from phi_tui import preferences
 from phi_tui.child import Child
-from phi_tui.errors import PhiError
+from phi_tui.errors import PhiError, Refusal
+from phi_tui.follow import Follow
+from phi_tui.launch import Here, background
+from phi_tui.run import Run
 from phi_tui.run_list import Glance, RunList
 from phi_tui.safe_text import clean
 from phi_tui.session import Session
 from phi_tui.widgets.guide_bar import STEPS
-from phi_tui.widgets.messages import RunsSeen
+from phi_tui.widgets.messages import RunChanged, RunsSeen
 from phi_tui.widgets.nav_bar import SCREENS, NavBar
+from phi_tui.workspace import Workspace
 
 _STYLES = Path(__file__).parent / "styles"
 
@@ -93,8 +97,11 @@ class PhiApp(App[int]):
         """How many runs of the workspace are live."""
         self.glances: list[Glance] = []
         """The workspace's runs, as last read."""
-        self.here: Any = None
+        self.here: Here | None = None
         """The run that trains inside this process, if any."""
+        self.follow: Follow | None = None
+        """The run that the Train screen shows, if any."""
+        self._ended = True
         self._run_list = RunList()
         self._watching = threading.Event()
         self._look_now = threading.Event()
@@ -135,6 +142,7 @@ class PhiApp(App[int]):
         """Let go of everything; background runs are not ours to end."""
         self._watching.clear()
         self._look_now.set()
+        self.unwatch_run()
         self.inspector.close()
         self.speakers.close()
         if self.here is not None:
@@ -217,11 +225,11 @@ class PhiApp(App[int]):
 
     def open(self, file: Path) -> bool:
         """Open a project; a flaw in it is told.  Returns whether it is open."""
-        return self._tried(lambda: self.session.open(file))
+        return self.tried(lambda: self.session.open(file))
 
     def set(self, **values: Any) -> bool:
         """Change settings of the open project, `train__epochs=3`; all or none, told when they do not fit."""
-        return self._tried(lambda: self.session.set_many({key.replace("__", "."): v for key, v in values.items()}))
+        return self.tried(lambda: self.session.set_many({key.replace("__", "."): v for key, v in values.items()}))
 
     def changed(self) -> None:
         """Tell the screen that the session's project changed."""
@@ -231,7 +239,8 @@ class PhiApp(App[int]):
         """Read the list of runs again now; `RunsSeen` comes to the screen."""
         self._look_now.set()
 
-    def _tried(self, change: Any) -> bool:
+    def tried(self, change: Any) -> bool:
+        """Make a change; an error is told.  Returns whether it was made."""
         try:
             change()
         except PhiError as error:
@@ -267,6 +276,64 @@ class PhiApp(App[int]):
         if isinstance(self.screen, Frame):
             self.screen.refresh_bar()
             self.screen.runs_seen()
+
+    # The run that is watched
+
+    def watch_run(self, run: Run) -> None:
+        """Follow a run from its first event on, and show it on the Train screen; opens its project if it lies here."""
+        self.unwatch_run()
+        name = run.path.parent.name
+        if self.session.project is None or self.session.project.name != name:
+            file = self.session.workspace.root / f"{name}.toml"
+            if file.is_file():
+                self.tried(lambda: self.session.open(file))
+
+        def changed() -> None:
+            self.post_message(RunChanged(run.id))
+
+        self.follow = follow = Follow(run, changed)
+        self._ended = follow.state != "running"
+        self.look_at_runs()
+        self.go("train")
+        self.call_later(self._show_followed)
+
+    def unwatch_run(self) -> None:
+        """Follow no run any more; the run goes on."""
+        if self.follow is not None:
+            self.follow.close()
+            self.follow = None
+
+    def start_engine(self, run: Run, workspace: Workspace, *, here: bool, resume: bool) -> Run:
+        """Start the engine on a run directory; called on a thread, raises PhiError."""
+        if here:
+            if self.here is not None and self.here.alive:
+                raise Refusal("a run trains inside this app already", fix="wait for it, or start this one outside")
+            self.here = Here(run, workspace, resume=resume)
+        else:
+            background(run, workspace, resume=resume)
+        return run
+
+    def on_run_changed(self, event: RunChanged) -> None:
+        """Pass news of the followed run on; say on other screens that it ended."""
+        follow = self.follow
+        if follow is None or follow.run.id != event.run:
+            return
+        if self.current_mode == "train":
+            self.get_screen_stack("train")[0].post_message(event)
+        if follow.state == "running":
+            self._ended = False
+        elif not self._ended:
+            self._ended = True
+            self.look_at_runs()
+            if self.current_mode != "train":
+                self.say(f"The run of {follow.run.path.parent.name} is {follow.state}; 5 shows it.")
+
+    def _show_followed(self) -> None:
+        from phi_tui.screens.train import TrainScreen
+
+        if isinstance(self.screen, TrainScreen):
+            self.screen.fresh()
+            self.screen.show_project(self.session.project)
 
     # Looks
 

@@ -73,15 +73,19 @@ class Follower:
         self.path = path
         self._offset = 0
 
-    def poll(self) -> list[Event]:
-        """Return the new events; none while the file is missing or its last line is unfinished."""
+    def poll(self, most: int = 1 << 62) -> list[Event]:
+        """Return the new events; none while the file is missing or its last line is unfinished.
+
+        At most `most` bytes are read: whoever follows a long journal shows its beginning while the rest is read.
+        """
         try:
             with open(self.path, "rb") as file:
                 file.seek(0, os.SEEK_END)
                 if file.tell() < self._offset:  # a torn tail was cut off by a new writer
                     self._offset = file.tell()
+                size = file.tell()
                 file.seek(self._offset)
-                data = file.read()
+                data = file.read(min(most, size - self._offset) if size > self._offset else 0)
         except FileNotFoundError:
             return []
         end = data.rfind(b"\n") + 1

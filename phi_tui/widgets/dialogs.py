@@ -19,20 +19,25 @@ class Ask(ModalScreen[str]):
 
     BINDINGS = [
         Binding("escape", "dismiss('')", "Cancel", id="dialog.cancel", tooltip="Change nothing"),
-        Binding("left,h", "app.focus_previous", "Previous", show=False, id="dialog.previous"),
-        Binding("right,l", "app.focus_next", "Next", show=False, id="dialog.next"),
+        Binding("left,h,up,k", "app.focus_previous", "Previous", show=False, id="dialog.previous"),
+        Binding("right,l,down,j", "app.focus_next", "Next", show=False, id="dialog.next"),
     ]
 
-    def __init__(self, question: str, choices: Sequence[tuple[str, str]], *, danger: str = "") -> None:
-        """`choices` are (id, label) pairs, the first one focused; `danger` names the id drawn as dangerous."""
+    def __init__(
+        self, question: str, choices: Sequence[tuple[str, str]], *, danger: str = "", column: bool = False
+    ) -> None:
+        """`choices` are (id, label) pairs, the first one focused; `danger` names the id drawn as dangerous.
+
+        With `column` they stand below each other, as many or long ones need.
+        """
         super().__init__()
-        self._question, self._choices, self._danger = question, choices, danger
+        self._question, self._choices, self._danger, self._column = question, choices, danger, column
 
     def compose(self) -> ComposeResult:
         """The question above its buttons."""
         with Vertical(classes="dialog"):
             yield Label(clean(self._question), markup=False, classes="dialog-question")
-            with Horizontal(classes="dialog-buttons"):
+            with (Vertical if self._column else Horizontal)(classes="dialog-buttons"):
                 for name, label in self._choices:
                     yield Button(label, id=name, variant="error" if name == self._danger else "default")
 

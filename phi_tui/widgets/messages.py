@@ -30,7 +30,8 @@ class Found(Message):
 class RunChanged(Message):
     """The followed run has new events; the store holds them."""
 
-    events: int
+    run: str
+    """The run's id."""
 
 
 @dataclass

@@ -1,0 +1,47 @@
+"""What came out of a run: figures and the next key when it is done, last words and what to do when it is not."""
+
+from __future__ import annotations
+
+from rich.text import Text
+from textual.widgets import Static
+
+from phi_tui import figures
+from phi_tui.metrics import Snapshot
+from phi_tui.run import State
+from phi_tui.safe_text import clean
+
+
+class RunOutcome(Static):
+    """Hidden while the run is live."""
+
+    def show(self, state: State, shot: Snapshot) -> None:
+        """Say how it ended."""
+        self.display = state in ("done", "stopped", "failed", "died")
+        if self.display:
+            self.update(words(state, shot))
+
+
+def words(state: State, shot: Snapshot) -> Text:
+    """The words for an ended run; pure."""
+    found = shot.figures or {}
+    if state == "done":
+        text = Text()
+        if found.get("perplexity") is not None:
+            base, now = found.get("base_perplexity"), found["perplexity"]
+            text.append(f"perplexity {figures.number(base)} → {figures.number(now)}", "bold green")
+            best = found.get("best_step")
+            text.append(f"  best at step {best:,}" if best != found.get("steps") else "", "dim")
+        else:
+            text.append("trained, without validation rows to measure it on", "bold green")
+        text.append(
+            f"  {figures.count(found.get('tokens_per_second'))} tokens/s, peak memory "
+            f"{figures.size(found.get('peak_memory_bytes'))}, {figures.duration(found.get('seconds'))}\n"
+        )
+        text.append(f"adapter {clean(found.get('adapter', ''), one_line=True)}\n", "dim")
+        return text.append("c to chat with it, n for another run", "bold")
+    text = Text(
+        clean(shot.message, limit=1500) if shot.message else "", style="yellow" if state == "stopped" else "red"
+    )
+    if state == "died":
+        text = Text("The trainer ended without a last word: killed, or the machine went down.", style="bold red")
+    return text.append("\nr to go on from its newest checkpoint, n for a new run", "bold")

@@ -1,0 +1,97 @@
+"""What a run is at, in two lines and a bar: state, phase, step, epoch, time gone and left, loss and perplexity."""
+
+from __future__ import annotations
+
+from rich.text import Text
+from textual.widgets import Static
+
+from phi_tui import figures
+from phi_tui.metrics import Snapshot
+from phi_tui.run import State
+from phi_tui.safe_text import clean
+
+_WORDS: dict[str, tuple[str, str]] = {
+    "new": ("○ not started", "dim"),
+    "running": ("● running", "bold green"),
+    "done": ("✓ done", "bold green"),
+    "stopped": ("■ stopped", "bold yellow"),
+    "failed": ("✗ failed", "bold red"),
+    "died": ("✗ died", "bold red"),
+}
+_PHASES = {
+    "launch": "starting the trainer",
+    "base": "looking for the base",
+    "read": "reading the data",
+    "tokenise": "tokenising",
+    "preflight": "checking",
+    "start": "starting",
+    "load": "loading the base",
+    "batch size": "finding the batch size",
+    "evaluate": "evaluating",
+    "train": "training",
+}
+
+
+class RunStatus(Static):
+    """Three lines; `show` draws them."""
+
+    def show(self, name: str, state: State, shot: Snapshot, loss: float | None, perplexity: float | None) -> None:
+        """Draw what is known; `loss` and `perplexity` are the newest ones."""
+        plain = str(self.app.console.encoding).lower().replace("-", "") != "utf8"
+        self.update(lines(name, state, shot, loss, perplexity, max(20, self.size.width), plain=plain))
+
+
+def lines(
+    name: str,
+    state: State,
+    shot: Snapshot,
+    loss: float | None,
+    perplexity: float | None,
+    width: int,
+    *,
+    plain: bool = False,
+) -> Text:
+    """Return the three lines for `width` cells."""
+    words, style = _WORDS[state]
+    first = Text.assemble((words, style), "  ", (clean(name, one_line=True), "bold"), no_wrap=True)
+    phase = _phase(shot) if state == "running" else clean(shot.message, one_line=True, limit=300)
+    if phase:
+        first.append(f"  {phase}")
+    first.truncate(width, overflow="ellipsis")
+    share = shot.step / shot.steps if shot.steps else 0.0
+    progress = f"step {shot.step:,}/{shot.steps:,}" if shot.steps else "no step yet"
+    times = f"{figures.duration(shot.elapsed_seconds)} gone"
+    if state == "running":
+        times += f" · {figures.duration(shot.eta_seconds)} left" if shot.eta_seconds is not None else " · left: –"
+    tail = f" {share:4.0%}  {progress}  epoch {shot.epoch:.2f}  {times}"
+    second = Text(no_wrap=True)
+    room = width - len(tail)
+    if room >= 8:
+        second.append(figures.bar(share, min(60, room), plain=plain), "green" if state != "failed" else "red")
+    second.append(tail)
+    second.truncate(width)
+    third = Text(no_wrap=True)
+    third.append(f"loss {figures.number(loss)}" if loss is not None else "loss –")
+    if perplexity is not None:
+        base = f" (base {figures.number(shot.base_perplexity)})" if shot.base_perplexity is not None else ""
+        third.append("  perplexity ").append(figures.number(perplexity), "bold").append(base, "dim")
+    elif shot.base_perplexity is not None:
+        third.append(f"  base perplexity {figures.number(shot.base_perplexity)}")
+    if shot.tokens:
+        third.append(f"  {shot.tokens:,} tokens seen", "dim")
+    third.truncate(width)
+    return Text("\n").join([first, second, third])
+
+
+def _phase(shot: Snapshot) -> str:
+    phase = shot.phase
+    if phase is None:
+        return ""
+    words = _PHASES.get(phase.name, clean(phase.name, one_line=True))
+    if phase.total:
+        words += f" {phase.done or 0:,}/{phase.total:,}"
+    elif phase.done:
+        words += f" {phase.done:,} rows"
+    elif phase.detail and phase.name != "train":
+        words += f": {clean(phase.detail, one_line=True, limit=80)}"
+    return words

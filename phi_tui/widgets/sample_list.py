@@ -1,0 +1,37 @@
+"""What the model said at each evaluation, newest first: the same prompts, so that one reads how it learns."""
+
+from __future__ import annotations
+
+from rich.text import Text
+from textual.app import ComposeResult
+from textual.containers import VerticalScroll
+from textual.widgets import Static
+
+from phi_tui.metrics import Sample
+from phi_tui.safe_text import clean
+
+_SHOWN = 40
+
+
+class SampleList(VerticalScroll):
+    """Scrolls with the arrow keys, j and k."""
+
+    def compose(self) -> ComposeResult:
+        """One block of text."""
+        yield Static("", id="samples", markup=False)
+
+    def show(self, samples: tuple[Sample, ...]) -> None:
+        """Draw the newest samples; nothing when none is new."""
+        text = Text()
+        if not samples:
+            text.append(
+                "Samples come at each evaluation: a few prompts of the validation rows, answered greedily.", "dim"
+            )
+        step = -1
+        for sample in reversed(samples[-_SHOWN:]):
+            if sample.step != step:
+                step = sample.step
+                text.append(f"{'base' if not step else f'step {step:,}'}\n", "bold")
+            text.append(f"  {clean(sample.prompt, limit=300).strip()}\n", "dim")
+            text.append(f"  → {clean(sample.text, limit=600)}\n")
+        self.query_one("#samples", Static).update(text)
