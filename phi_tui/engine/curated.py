@@ -13,6 +13,7 @@ import re
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from phi_tui.errors import InputError
 
@@ -38,35 +39,69 @@ class CuratedBase:
 
     @property
     def lora_gb(self) -> float:
-        """GPU memory in GB (10^9 bytes) for LoRA of rank 8 in bf16 at batch 1 x 1,024 tokens, roughly.
-
-        2 bytes a parameter, and what `_common_bytes` counts.
-        """
-        return round((2 * self.parameters + self._common_bytes) / 1e9, 1)
+        """GPU memory in GB (10^9 bytes) for LoRA, as `lora_bytes` counts it."""
+        return round(lora_bytes(self) / 1e9, 1)
 
     @property
     def qlora_gb(self) -> float:
-        """GPU memory in GB (10^9 bytes) for LoRA of rank 8 on an NF4 base at batch 1 x 1,024 tokens, roughly.
+        """GPU memory in GB (10^9 bytes) for LoRA on an NF4 base, as `qlora_bytes` counts it."""
+        return round(qlora_bytes(self) / 1e9, 1)
 
-        4.5 bits a parameter of the layers (4 for NF4, 32 for the scale of each block of 64); embeddings and
-        head are not quantised and are held in float32; and what `_common_bytes` counts.
-        """
-        embedding = self.vocab * self.hidden * (1 if self.tied else 2)
-        layers = self.parameters - embedding
-        return round((0.5625 * layers + 4 * embedding + self._common_bytes) / 1e9, 1)
+
+class Sized(Protocol):
+    """What an estimate of memory needs to know of a base."""
 
     @property
-    def _common_bytes(self) -> float:
-        """Adapter, activations, logits and the device's own context, in bytes.
+    def parameters(self) -> int:
+        """Numbers in all; a tied output head counts once."""
 
-        Adapter: rank 8 on about 20 x hidden of inputs and outputs a layer, 16 bytes a number (float32 weight,
-        gradient and AdamW's two moments).  Activations: about 40 bytes x hidden a token and layer without the
-        attention matrix (Korthikanti et al. 2022 count 34), no recomputation.  Logits: 10 bytes (bf16,
-        float32 and its gradient).
-        """
-        tokens = 1024
-        adapter = 16 * 8 * 20 * self.hidden * self.layers
-        return adapter + tokens * (40 * self.layers * self.hidden + 10 * self.vocab) + 0.5e9
+    @property
+    def layers(self) -> int:
+        """Transformer layers."""
+
+    @property
+    def hidden(self) -> int:
+        """Width of the residual stream."""
+
+    @property
+    def vocab(self) -> int:
+        """Rows of the embedding."""
+
+    @property
+    def tied(self) -> bool:
+        """Whether the output head is the embedding."""
+
+
+def lora_bytes(base: Sized) -> int:
+    """Return the GPU memory in bytes for LoRA of rank 8 in bf16 at batch 1 x 1,024 tokens, roughly.
+
+    2 bytes a parameter, and what `_common_bytes` counts.
+    """
+    return round(2 * base.parameters + _common_bytes(base))
+
+
+def qlora_bytes(base: Sized) -> int:
+    """Return the GPU memory in bytes for LoRA of rank 8 on an NF4 base at batch 1 x 1,024 tokens, roughly.
+
+    4.5 bits a parameter of the layers (4 for NF4, 32 for the scale of each block of 64); embeddings and
+    head are not quantised and are held in float32; and what `_common_bytes` counts.
+    """
+    embedding = base.vocab * base.hidden * (1 if base.tied else 2)
+    layers = base.parameters - embedding
+    return round(0.5625 * layers + 4 * embedding + _common_bytes(base))
+
+
+def _common_bytes(base: Sized) -> float:
+    """Adapter, activations, logits and the device's own context, in bytes.
+
+    Adapter: rank 8 on about 20 x hidden of inputs and outputs a layer, 16 bytes a number (float32 weight,
+    gradient and AdamW's two moments).  Activations: about 40 bytes x hidden a token and layer without the
+    attention matrix (Korthikanti et al. 2022 count 34), no recomputation.  Logits: 10 bytes (bf16,
+    float32 and its gradient).
+    """
+    tokens = 1024
+    adapter = 16 * 8 * 20 * base.hidden * base.layers
+    return adapter + tokens * (40 * base.layers * base.hidden + 10 * base.vocab) + 0.5e9
 
 
 @functools.cache

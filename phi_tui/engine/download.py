@@ -19,7 +19,26 @@ from phi_tui.errors import InputError
 TIMEOUT_SECONDS = 30.0
 """How long the Hub may stay silent before it counts as not there."""
 _ATTEMPTS = 5
-_CHUNK = 1024 * 1024
+_CHUNK = 64 * 1024
+"""Bytes between two looks at whether the download is still wanted: on a slow line a megabyte takes minutes."""
+_TELL_EVERY = 8 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Listener:
+    """Hears how a download goes, in words and in bytes; whatever any of the three raises ends it.
+
+    `text` gets lines for a person; `heard` gets a file's name, the bytes that are here and the bytes of all files
+    together; `check` is called while nothing moves.  What has come stays on disk for the next attempt.
+    """
+
+    text: Callable[[str], None]
+    heard: Callable[[str, int, int], None]
+    check: Callable[[], None]
+
+    def __call__(self, line: str) -> None:
+        """Take a line, so that a listener can stand wherever a plain function of a line can."""
+        self.text(line)
 
 
 @dataclass(frozen=True)
@@ -32,14 +51,23 @@ class RemoteFile:
     blob: str
 
 
-def fetch_file(repo: str, commit: str, file: RemoteFile, staging: Path, tell: Callable[[str], None]) -> None:
+def fetch_file(
+    repo: str,
+    commit: str,
+    file: RemoteFile,
+    staging: Path,
+    tell: Callable[[str], None],
+    count: Callable[[int], None] = lambda have: None,
+) -> None:
     """Fetch one file into `staging`, going on where an earlier attempt stopped, unless it is there already.
 
-    Raises InputError for a refusal or a hash that is not the Hub's, NoNetwork when no attempt gets further.
+    `count` hears how many bytes of it are here, and ends the download by raising.  Raises InputError for a
+    refusal or a hash that is not the Hub's, NoNetwork when no attempt gets further.
     """
     from huggingface_hub import hf_hub_url
 
     if (staging / file.name).is_file():
+        count(file.size)
         return
     url = hf_hub_url(repo, file.name, revision=commit, endpoint=endpoint())
     part = staging / f"{file.name}.part"
@@ -51,7 +79,7 @@ def fetch_file(repo: str, commit: str, file: RemoteFile, staging: Path, tell: Ca
             before = 0
         try:
             with explained(repo, commit, ""):
-                _stream(url, file, part, tell)
+                _stream(url, file, part, tell, count)
             break
         except NoNetwork as error:
             # Whatever came through counts as progress, so that a weak line gets there in the end.
@@ -70,7 +98,7 @@ def fetch_file(repo: str, commit: str, file: RemoteFile, staging: Path, tell: Ca
     os.replace(part, staging / file.name)
 
 
-def _stream(url: str, file: RemoteFile, part: Path, tell: Callable[[str], None]) -> None:
+def _stream(url: str, file: RemoteFile, part: Path, tell: Callable[[str], None], count: Callable[[int], None]) -> None:
     """Append what is missing of the file at `url` to `part`."""
     from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status
 
@@ -89,7 +117,8 @@ def _stream(url: str, file: RemoteFile, part: Path, tell: Callable[[str], None])
             for chunk in response.iter_bytes(_CHUNK):
                 stream.write(chunk)
                 have += len(chunk)
-                if have - told >= 8 * _CHUNK or have == file.size:
+                count(have)
+                if have - told >= _TELL_EVERY or have == file.size:
                     told = have
                     tell(f"{file.name}: {have / 1e6:,.1f} of {file.size / 1e6:,.1f} MB")
     if have < file.size:

@@ -13,12 +13,13 @@ import json
 import os
 import re
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from phi_tui import atomic
-from phi_tui.engine.download import TIMEOUT_SECONDS, RemoteFile, fetch_file
+from phi_tui.engine.download import TIMEOUT_SECONDS, Listener, RemoteFile, fetch_file
 from phi_tui.engine.hub_errors import NoNetwork, endpoint, explained
 from phi_tui.errors import InputError
 
@@ -88,7 +89,8 @@ def fetch(
 
     An empty `revision` takes what is there as it stands, else the newest commit.  `check` sees the folder once
     the small files are there and may refuse before the weights come; `not_found` is added to the message when
-    there is no such model.  Raises InputError that says what to do: no network, no access, no such model or
+    there is no such model.  `on_progress` hears lines, or bytes too and may end the download where it is a
+    Listener; what has come is kept.  Raises InputError that says what to do: no network, no access, no such model or
     revision, no safetensors, a full disk.
     """
     folder = folder_of(repo, models)
@@ -96,7 +98,7 @@ def fetch(
     complete = present if present and present.has(weights=weights, tokenizer=tokenizer) else None
     if complete and (not revision or complete.is_commit(revision)):
         return folder, complete.revision
-    if _is_offline():
+    if is_offline():
         if complete and complete.answers(revision):
             return folder, complete.revision
         raise _unreachable(repo, folder, "offline mode is on (HF_HUB_OFFLINE)")
@@ -111,9 +113,10 @@ def fetch(
     if complete and complete.revision == commit:
         return folder, commit
     chosen = _choose(repo, files, weights=weights, tokenizer=tokenizer)
+    tell = on_progress or (lambda _: None)
     try:
-        with _locked(models, folder):
-            _download(name, commit, chosen, folder, revision, check, on_progress or (lambda _: None))
+        with _locked(models, folder, tell):
+            _download(name, commit, chosen, folder, revision, check, tell)
     except NoNetwork as error:
         raise _unreachable(repo, folder, str(error)) from None
     except OSError as error:
@@ -127,7 +130,8 @@ def fetch(
     return folder, commit
 
 
-def _is_offline() -> bool:
+def is_offline() -> bool:
+    """Say whether the environment forbids asking the Hub."""
     # The library reads these once, when it is imported; here they count whenever they are set.
     from huggingface_hub import constants
 
@@ -209,16 +213,18 @@ def _download(
     if shutil.disk_usage(staging).free < needed - started:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     small = [file for file in missing if not file.name.endswith(".safetensors")]
+    counts = _counts(missing, staging, tell)
     for file in small:
-        fetch_file(repo, commit, file, staging, tell)
+        fetch_file(repo, commit, file, staging, tell, counts(file))
     if check:
         try:
             check(staging if (staging / "config.json").is_file() else folder)
         except InputError:
             shutil.rmtree(staging, ignore_errors=True)  # of a base that is refused nothing is kept
             raise
-    for file in missing[len(small) :]:
-        fetch_file(repo, commit, file, staging, tell)
+    for file in missing:
+        if file not in small:
+            fetch_file(repo, commit, file, staging, tell, counts(file))
     for other in folder.parent.glob(f".{folder.name}.*.partial"):
         if other != staging:  # another commit that was never finished
             shutil.rmtree(other, ignore_errors=True)
@@ -242,6 +248,28 @@ def _download(
     shutil.rmtree(old, ignore_errors=True)
 
 
+def _counts(
+    files: list[RemoteFile], staging: Path, tell: Callable[[str], None]
+) -> Callable[[RemoteFile], Callable[[int], None]]:
+    """Return what makes, of the bytes of one file, the bytes of all, for a listener that wants them."""
+    # What an earlier attempt brought counts from the start, or it would look like an enormous rate.
+    have = {}
+    for file in files:
+        parts = (staging / file.name, staging / f"{file.name}.part")
+        have[file.name] = next((part.stat().st_size for part in parts if part.is_file()), 0)
+    total = sum(file.size for file in files)
+
+    def counter(file: RemoteFile) -> Callable[[int], None]:
+        def count(bytes_here: int) -> None:
+            have[file.name] = bytes_here
+            if isinstance(tell, Listener):
+                tell.heard(file.name, sum(have.values()), total)
+
+        return count
+
+    return counter
+
+
 def _unreachable(repo: str, folder: Path, reason: str) -> InputError:
     return InputError(
         f"{repo} is not complete on this machine and cannot be fetched: {reason}",
@@ -251,9 +279,25 @@ def _unreachable(repo: str, folder: Path, reason: str) -> InputError:
 
 
 @contextlib.contextmanager
-def _locked(models: Path, folder: Path) -> Iterator[None]:
-    """Let one process at a time fetch a base; the second waits and then finds the work done."""
+def _locked(models: Path, folder: Path, tell: Callable[[str], None]) -> Iterator[None]:
+    """Let one process at a time fetch a base; the second waits, while it is wanted, and then finds the work done."""
     models.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with (models / f".{folder.name}.lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with lock_of(folder).open("w") as file:
+        waited = False
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if not waited:
+                    tell("another process fetches this base; waiting for it")
+                waited = True
+                if isinstance(tell, Listener):
+                    tell.check()
+                time.sleep(0.1)
         yield
+
+
+def lock_of(folder: Path) -> Path:
+    """Return the file whose lock a process holds while it fetches the base in `folder`."""
+    return folder.with_name(f".{folder.name}.lock")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import subprocess
 import sys
@@ -171,6 +172,69 @@ def test_a_download_that_failed_is_taken_up_by_the_next_process(
     whole = tmp_path / "models" / "org--tiny" / "model.safetensors"
     assert whole.read_bytes() == files["model.safetensors"]
     assert len(server.downloads("tokenizer.json")) == 1
+
+
+def test_a_listener_hears_the_bytes_of_all_files_together(
+    server: LoopbackHub, files: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(download, "_CHUNK", 1024)
+    server.add(REPO, files)
+    lines: list[str] = []
+    heard: list[tuple[str, int, int]] = []
+    listener = download.Listener(lines.append, lambda *told: heard.append(told), lambda: None)
+    base = resolve(tmp_path, on_progress=listener)
+    total = sum(path.stat().st_size for path in base.folder.iterdir() if path.name != "phi-tui.json")
+    done = [here for _, here, _ in heard]
+    assert done == sorted(done) and done[-1] == total
+    assert {whole for _, _, whole in heard} == {total}
+    assert heard[-1][0] == "model.safetensors" and len(heard) > 50
+    assert any(line.startswith("model.safetensors: ") for line in lines)
+
+
+def test_a_listener_that_raises_ends_the_download_and_what_came_is_kept(
+    server: LoopbackHub, files: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Unwanted(Exception):
+        pass
+
+    def enough(file: str, done: int, total: int) -> None:
+        if file == "model.safetensors" and done > total // 2:
+            raise Unwanted
+
+    monkeypatch.setattr(download, "_CHUNK", 1024)
+    server.add(REPO, files)
+    with pytest.raises(Unwanted):
+        resolve(tmp_path, on_progress=download.Listener(lambda line: None, enough, lambda: None))
+    assert not (tmp_path / "models" / "org--tiny").exists()
+    heard: list[int] = []
+    listener = download.Listener(lambda line: None, lambda file, done, total: heard.append(done), lambda: None)
+    base = resolve(tmp_path, on_progress=listener)
+    assert (base.folder / "model.safetensors").read_bytes() == files["model.safetensors"]
+    assert heard[0] > sum(path.stat().st_size for path in base.folder.iterdir()) // 3
+    assert server.downloads("model.safetensors")[-1].range.startswith("bytes=")
+    assert len(server.downloads("tokenizer.json")) == 1
+
+
+def test_waiting_for_another_process_is_told_and_can_be_ended(
+    server: LoopbackHub, files: dict[str, bytes], tmp_path: Path
+) -> None:
+    class Unwanted(Exception):
+        pass
+
+    def unwanted() -> None:
+        raise Unwanted
+
+    server.add(REPO, files)
+    folder = hub.folder_of(REPO, tmp_path / "models")
+    folder.parent.mkdir()
+    lines: list[str] = []
+    with hub.lock_of(folder).open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        with pytest.raises(Unwanted):
+            resolve(tmp_path, on_progress=download.Listener(lines.append, lambda *told: None, unwanted))
+    assert lines == ["another process fetches this base; waiting for it"]
+    assert server.downloads("config.json") == []
+    assert resolve(tmp_path).folder == folder
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "tokenizer.json"])
