@@ -86,13 +86,25 @@ class PhiApp(App[int]):
         Binding("ctrl+b", "guide(-1)", "Step back", show=False, id="guide.back", tooltip="The guide's last step"),
     ]
 
-    def __init__(self, session: Session, *, guiding: bool = False, start_on: str = "home", autostart: bool = False):
-        """`guiding` shows the wizard's line; `autostart` starts the open project's run once its screen is up."""
+    def __init__(
+        self,
+        session: Session,
+        *,
+        guiding: bool = False,
+        start_on: str = "home",
+        autostart: bool = False,
+        attach: Run | None = None,
+    ) -> None:
+        """`guiding` shows the wizard's line; `autostart` starts the open project's run once its screen is up.
+
+        `attach` is a run to watch from the start.
+        """
         super().__init__()
         self.session = session
         self.guiding = guiding
         self.start_on = start_on
         self.autostart = autostart
+        self.attach_to = attach
         self.live = 0
         """How many runs of the workspace are live."""
         self.glances: list[Glance] = []
@@ -127,6 +139,8 @@ class PhiApp(App[int]):
         for name, _ in SCREENS:
             self.add_mode(name, _maker(name))
         self.switch_mode(self.start_on)
+        if self.attach_to is not None:
+            self.watch_run(self.attach_to)
         self._watching.set()
         threading.Thread(target=self._watch, name="runs of the workspace", daemon=True).start()
         loop = asyncio.get_running_loop()
@@ -390,14 +404,15 @@ def run_app(
     guiding: bool = False,
     start_on: str = "home",
     autostart: bool = False,
+    attach: Run | None = None,
 ) -> int:
-    """Open the app on a workspace, or on a project, until it is left; return the exit code."""
+    """Open the app on a workspace, on a project or on a run to watch, until it is left; return the exit code."""
     from phi_tui.overview import place_of
 
     session = Session(place_of(workspace))
     if project:
         session.open(project)
-    app = PhiApp(session, guiding=guiding, start_on=start_on, autostart=autostart)
+    app = PhiApp(session, guiding=guiding, start_on=start_on, autostart=autostart, attach=attach)
     log = app.worker_log
     with own_terminal(log):
         code = app.run()

@@ -15,13 +15,14 @@ from phi_tui.errors import InputError, PhiError
 
 _COMMANDS = {
     "demo": "the embedded base on the embedded toy data, then chat",
-    "wizard": "make a project from flags or a few questions; --auto asks nothing",
+    "wizard": "make a project on a guided path; --auto asks nothing",
     "prepare": "read, check, split and tokenise a project's data",
     "train": "prepare and train a project (the same as --replay)",
     "eval": "perplexity of a project's base and adapter on its validation rows",
     "chat": "talk to a trained adapter, or with --base to its base",
     "runs": "list the runs of a workspace",
     "attach": "watch a run, live or finished",
+    "serve": "the app in a browser, on this machine's loopback",
     "stop": "ask a live run to stop",
     "doctor": "what is wrong with this machine, or row by row with data files",
 }
@@ -66,6 +67,8 @@ def _top(given: list[str]) -> int:
         "exit codes: 0 done; 2 command line or project file wrong; "
         "3 preflight or a lock refuses; 4 training failed; 130 stopped, resumable",
     )
+    parser.add_argument("project", nargs="?", type=Path, metavar="PROJECT.toml", help="open the app on this project")
+    parser.add_argument("--start", action="store_true", help="open the app on a run that starts at once")
     parser.add_argument("--version", action="version", version=f"phi-tui {__version__}")
     parser.add_argument(
         "--replay",
@@ -81,9 +84,25 @@ def _top(given: list[str]) -> int:
         return replay(args.replay, _options(args))
     if given and (args.resume or args.json or args.overrides or args.locked or args.dry_run):
         raise InputError("these flags go with --replay PROJECT.toml")
+    if args.start and not args.project:
+        raise InputError("--start goes with PROJECT.toml")
+    if _on_a_terminal():
+        from phi_tui.app import run_app
+
+        where = "train" if args.start else "home"
+        return run_app(args.workspace, args.project, start_on=where, autostart=args.start)
+    if args.project:
+        raise InputError("the app needs a terminal", fix=f"without one: phi-tui --replay {args.project}")
     from phi_tui.overview import overview
 
     return overview(args.workspace)
+
+
+def _on_a_terminal() -> bool:
+    """Whether a full-screen app can be shown: both ends are a terminal that can place a cursor, or a browser is."""
+    if os.environ.get("TEXTUAL_DRIVER"):
+        return True
+    return sys.stdin.isatty() and sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb"
 
 
 def _command(name: str, given: list[str]) -> int:
@@ -93,12 +112,21 @@ def _command(name: str, given: list[str]) -> int:
 
 
 def _demo(parser: argparse.ArgumentParser, given: list[str]) -> int:
-    parser.add_argument("--headless", action="store_true", help="do not chat afterwards")
+    parser.add_argument("--headless", action="store_true", help="no app, even on a terminal")
     _replay_flags(parser)
     args = parser.parse_args(given)
+    headless = args.headless or args.json or args.dry_run or args.resume or args.locked or args.overrides
+    if not headless and _on_a_terminal():
+        from phi_tui.app import run_app
+        from phi_tui.demo import bring
+        from phi_tui.workspace import Workspace, default_root
+
+        place = Workspace((args.workspace or default_root()).expanduser().absolute())
+        place.prepare()
+        return run_app(place.root, bring(place), start_on="train")
     from phi_tui.demo import run_demo
 
-    return run_demo(_options(args), chat=not args.headless and sys.stdin.isatty() and sys.stdout.isatty())
+    return run_demo(_options(args))
 
 
 def _wizard(parser: argparse.ArgumentParser, given: list[str]) -> int:
@@ -178,10 +206,29 @@ def _runs(parser: argparse.ArgumentParser, given: list[str]) -> int:
 def _attach(parser: argparse.ArgumentParser, given: list[str]) -> int:
     parser.add_argument("run", metavar="RUN", help="a run's id, project/id, or a project's name for its newest run")
     parser.add_argument("--workspace", type=Path, metavar="DIR")
+    parser.add_argument("--plain", action="store_true", help="lines instead of the full screen")
     args = parser.parse_args(given)
+    if not args.plain and _on_a_terminal():
+        from phi_tui import run
+        from phi_tui.app import run_app
+        from phi_tui.overview import place_of
+
+        return run_app(args.workspace, attach=run.find(place_of(args.workspace), args.run))
     from phi_tui.overview import attach
 
     return attach(args.run, args.workspace)
+
+
+def _serve(parser: argparse.ArgumentParser, given: list[str]) -> int:
+    parser.add_argument("project", nargs="?", type=Path, metavar="PROJECT.toml")
+    parser.add_argument("--workspace", type=Path, metavar="DIR")
+    parser.add_argument("--host", default="127.0.0.1", help="who can reach it: this machine alone unless given")
+    parser.add_argument("--port", type=int, default=8061)
+    parser.add_argument("--public-url", help="the address that browsers see, behind a proxy")
+    args = parser.parse_args(given)
+    from phi_tui.serve import serve
+
+    return serve(args.project, args.workspace, args.host, args.port, args.public_url)
 
 
 def _stop(parser: argparse.ArgumentParser, given: list[str]) -> int:

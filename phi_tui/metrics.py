@@ -276,7 +276,7 @@ class Phase:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A line of the log: of kind warning, note, checkpoint, control, resumed, stopped, failed or done."""
+    """A line of the log; its kind is phase, evaluation, note or the name of the journal's event."""
 
     time: float
     kind: str
@@ -290,6 +290,8 @@ class Sample:
     step: int
     prompt: str
     text: str
+    wanted: str = ""
+    """What the row has in its place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -436,7 +438,10 @@ class MetricStore:
         self.perplexity.append(step, perplexity)
         _drop_from(self._evaluations, step)
         self._evaluations.append(step)
-        if event.get("base"):
+        base = bool(event.get("base"))
+        what = "of the base: " if base else f"at step {step}: "
+        self._say(time, "evaluation", f"{what}loss {_shown(event.get('eval_loss'))}, perplexity {_shown(perplexity)}")
+        if base:
             self._base_perplexity = math.inf if perplexity is None else perplexity
 
     def _on_phase(self, event: Event, time: float) -> None:
@@ -447,6 +452,8 @@ class MetricStore:
             self._phases[-1] = Phase(name, before.started, detail or before.detail, phase.done, phase.total)
         else:
             self._phases.append(phase)
+            if name not in ("train", "evaluate"):
+                self._say(time, "phase", f"{name}: {detail}" if detail else name)
         self._steps = _whole(event.get("steps")) or self._steps
         notes = event.get("notes")
         for note in notes if isinstance(notes, list) else []:
@@ -465,7 +472,8 @@ class MetricStore:
     def _on_sample(self, event: Event, time: float) -> None:
         step = _whole(event.get("step"))
         at = self._step if step is None else step
-        self._samples.append(Sample(at, str(event.get("prompt", "")), str(event.get("text", ""))))
+        words = (str(event.get(key) or "") for key in ("prompt", "text", "wanted"))
+        self._samples.append(Sample(at, *words))
 
     def _on_control(self, event: Event, time: float) -> None:
         self._say(time, "control", event.get("request", ""))
@@ -492,6 +500,11 @@ class MetricStore:
         self._state = "done"
         self._figures = {key: value for key, value in event.items() if key not in ("seq", "time", "kind")}
         self._say(time, "done", f"after {_whole(event.get('steps')) or self._step} steps")
+
+
+def _shown(value: Any) -> str:
+    number = _number(value)
+    return "not finite" if number is None else f"{number:.4g}"
 
 
 def _number(value: Any) -> float | None:

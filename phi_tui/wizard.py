@@ -1,4 +1,4 @@
-"""The wizard: flags (or answers to a few questions) become a project file, and the file is replayed.
+"""The wizard: flags become a project file, which is replayed, or opened in the app on a guided path.
 
 A project file that is there already is changed only where a flag says so; its comments stay.
 """
@@ -74,12 +74,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 def wizard(args: argparse.Namespace, options: Options) -> int:
     """Write the project file that the flags describe, and do with it what they ask; return the exit code."""
     if not args.auto:
-        if not sys.stdin.isatty():
-            raise InputError(
-                "the wizard asks questions and there is no terminal",
-                fix="give the answers as flags, with --auto",
-            )
-        _ask(args)
+        return _guided(args, options)
     if not args.project:
         raise InputError("the project has no name", fix="--project NAME")
     place = Workspace((options.workspace or Path.cwd()).expanduser().absolute())
@@ -155,42 +150,25 @@ def _download(made: Project, place: Workspace, args: argparse.Namespace) -> int:
     return 0
 
 
-def _ask(args: argparse.Namespace) -> None:
-    """Ask for what the flags leave open; each question says why it is asked."""
-    from rich.console import Console
-    from rich.prompt import Confirm, FloatPrompt, IntPrompt, Prompt
+def _guided(args: argparse.Namespace, options: Options) -> int:
+    """Open the app on the guided path, with what the flags say filled in."""
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise InputError("the wizard shows screens and there is no terminal", fix="give the answers as flags, with --auto")
+    place = Workspace((options.workspace or Path.cwd()).expanduser().absolute())
+    args.project = args.project or _free_name(place)
+    file = place.root / f"{checked_name(args.project)}.toml"
+    made = _project(args, place, file)
+    place.prepare()
+    project.save(made, file)
+    from phi_tui.app import run_app
 
-    from phi_tui.engine.bases import curated
+    first = "model" if not args.base else "data" if not args.dataset else "hparams"
+    return run_app(place.root, file, guiding=True, start_on=first)
 
-    console = Console(stderr=True)
-    if not args.project:
-        args.project = Prompt.ask(
-            "Name of the project (it names the folders of the outputs)", console=console, default="toy_phi"
-        )
-    if not args.base:
-        for base in curated():
-            console.print(
-                f"  {base.id:<42} {base.parameters / 1e6:>7,.0f} M  {base.licence}",
-                markup=False,
-                highlight=False,
-            )
-        args.base = Prompt.ask(
-            "Base: one of these, a folder, a .gguf file or builtin:phi-demo",
-            console=console,
-            default="builtin:phi-demo",
-        )
-    while not args.dataset:
-        answer = Prompt.ask("Data file (JSONL, CSV, TXT, Parquet; several with commas)", console=console)
-        args.dataset = [part.strip() for part in answer.split(",") if part.strip()]
-    if len(args.dataset) > 1 and not args.phi_mix:
-        args.phi_mix = Confirm.ask(
-            "Mix them with phi weights (0.618, 0.382, ...)? Otherwise they are joined",
-            console=console,
-            default=True,
-        )
-    args.epochs = args.epochs or FloatPrompt.ask("Epochs (passes over the data)", console=console, default=1.0)
-    args.rank = args.rank or IntPrompt.ask("LoRA rank (golden: 8, 13, 21, 34)", console=console, default=8)
-    if args.train is None:
-        args.train = Confirm.ask("Train now?", console=console, default=True)
-    if args.tokenize is None:
-        args.tokenize = True
+
+def _free_name(place: Workspace) -> str:
+    """A name that no project of the workspace has."""
+    number = 1
+    while (place.root / f"project_{number}.toml").exists():
+        number += 1
+    return f"project_{number}"

@@ -228,7 +228,10 @@ def test_the_store_tells_a_run_from_its_journal() -> None:
     assert seen.base_perplexity == 20.1
     assert seen.checkpoints == (2,) and seen.evaluations == (0, 2)
     assert [(line.kind, line.text) for line in seen.log] == [
+        ("phase", "start"),
         ("note", "a note"),
+        ("evaluation", "of the base: loss 3, perplexity 20.1"),
+        ("evaluation", "at step 2: loss 1.5, perplexity 4.5"),
         ("checkpoint", "checkpoints/step-2"),
         ("warning", "slow"),
         ("control", "save"),

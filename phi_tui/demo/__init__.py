@@ -21,10 +21,10 @@ PROJECT = HERE / "demo.toml"
 HELD_OUT = HERE / "held_out.jsonl"
 
 
-def run_demo(options: Any, *, chat: bool) -> int:
+def run_demo(options: Any) -> int:
     """Copy the demo project into the workspace, replay it, and show two answers of base and adapter side by side.
 
-    A demo project that is there already is used as it stands.  With `chat` a conversation follows.
+    A demo project that is there already is used as it stands.
     """
     from phi_tui.replay import replay
 
@@ -35,10 +35,6 @@ def run_demo(options: Any, *, chat: bool) -> int:
     if code or options.dry_run:
         return code
     show_answers(file, place, questions=[row["instruction"] for row in held_out()[:2]])
-    if chat:
-        from phi_tui.talk import talk
-
-        return talk(file, workspace=place.root, run_id="", base=False, prompt=None, overrides=())
     sys.stderr.write(f"\ntalk to it: phi-tui chat {file}\n")
     return 0
 

@@ -32,6 +32,7 @@ class SampleList(VerticalScroll):
             if sample.step != step:
                 step = sample.step
                 text.append(f"{'base' if not step else f'step {step:,}'}\n", "bold")
-            text.append(f"  {clean(sample.prompt, limit=300).strip()}\n", "dim")
+            prompt = " ⏎ ".join(line for line in clean(sample.prompt, limit=300).splitlines() if line.strip())
+            text.append(f"  {prompt}\n", "dim")
             text.append(f"  → {clean(sample.text, limit=600)}\n")
         self.query_one("#samples", Static).update(text)
