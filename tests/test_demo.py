@@ -15,7 +15,7 @@ LIMIT = 6_000_000
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     folder = tmp_path_factory.mktemp("demo")
-    assert demo.run_demo(Options(workspace=folder), chat=False) == 0
+    assert demo.run_demo(Options(workspace=folder)) == 0
     return Workspace(folder)
 
 
@@ -55,5 +55,5 @@ def test_held_out_phrasings_are_answered_where_the_base_does_not(workspace: Work
 def test_a_demo_project_that_is_there_is_left_as_it_stands(tmp_path: Path) -> None:
     (tmp_path / "phi_demo.toml").write_text('# mine\nname = "phi_demo"\n[train]\nepochs = -1\n')
     with pytest.raises(Exception, match=r"train\.epochs"):
-        demo.run_demo(Options(workspace=tmp_path), chat=False)
+        demo.run_demo(Options(workspace=tmp_path))
     assert (tmp_path / "phi_demo.toml").read_text().startswith("# mine")

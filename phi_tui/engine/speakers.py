@@ -112,15 +112,20 @@ class Speakers:
         settings, seed = _settings(task.arguments), _seed(task.arguments)
         messages = _messages(task.arguments, settings.system)
 
+        tokens = 0
+
+        def stopping() -> bool:
+            nonlocal tokens
+            tokens += 1
+            return task.cancelled.is_set()
+
         def piece(text: str) -> None:
             with contextlib.suppress(Cancelled):  # the answer hears of it itself, at its next token
-                task.tell("piece", text=text)
+                task.tell("piece", text=text, tokens=tokens)
 
         voice.on.speak_as(voice.adapter)
         with _told_of_memory():
-            said = voice.speaker.answer(
-                messages, settings, seed, piece, every=PIECE_SECONDS, stopping=task.cancelled.is_set
-            )
+            said = voice.speaker.answer(messages, settings, seed, piece, every=PIECE_SECONDS, stopping=stopping)
         if said.stopped:
             _last_words(task, "stopped", text=said.text, tokens=said.tokens)
             raise Cancelled
@@ -190,9 +195,8 @@ def _plan(asked: Asked, task: Task) -> Planned:
     """Find out what a voice needs, without loading weights; a base may be downloaded or converted here."""
     root = Path(str(task.arguments.get("root") or ".")).absolute()
     place = Workspace(Path(str(task.arguments.get("workspace") or root)).absolute())
-    frozen = (
-        asked.run.project() if asked.run else project.parse(str(task.arguments.get("project") or ""), where="project")
-    )
+    text = str(task.arguments.get("project") or "")
+    frozen = asked.run.project() if asked.run else project.parse(text, where="project")
     base = bases.resolve(frozen.model, root, place.models, on_progress=lambda detail: task.tell("phase", detail=detail))
     mark = adapters.mark(asked.adapter) if asked.adapter else None
     layout = None
