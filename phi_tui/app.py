@@ -15,7 +15,7 @@ import tempfile
 import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from textual.app import App, SystemCommand
 from textual.binding import Binding
@@ -25,8 +25,6 @@ from textual.theme import Theme
 from phi_tui import preferences
 from phi_tui.child import Child
 from phi_tui.errors import PhiError, Refusal
-from phi_tui.follow import Follow
-from phi_tui.launch import Here, background
 from phi_tui.run import Run
 from phi_tui.run_list import Glance, RunList
 from phi_tui.safe_text import clean
@@ -34,7 +32,11 @@ from phi_tui.session import Session
 from phi_tui.widgets.guide_bar import STEPS
 from phi_tui.widgets.messages import RunChanged, RunsSeen
 from phi_tui.widgets.nav_bar import SCREENS, NavBar
-from phi_tui.workspace import Workspace
+from phi_tui.workspace import Workspace, place_of
+
+if TYPE_CHECKING:
+    from phi_tui.follow import Follow
+    from phi_tui.launch import Here
 
 _STYLES = Path(__file__).parent / "styles"
 
@@ -70,7 +72,7 @@ class PhiApp(App[int]):
     """phi-tui on a terminal."""
 
     TITLE = "phi-tui"
-    CSS_PATH = [*sorted(_STYLES.glob("*.tcss"), key=lambda path: (path.name != "base.tcss", path.name))]
+    CSS_PATH = [_STYLES / "base.tcss", _STYLES / "chart.tcss", _STYLES / "help.tcss"]
     ENABLE_COMMAND_PALETTE = True
     COMMAND_PALETTE_BINDING = "ctrl+p"
     BINDINGS = [
@@ -295,6 +297,8 @@ class PhiApp(App[int]):
 
     def watch_run(self, run: Run) -> None:
         """Follow a run from its first event on, and show it on the Train screen; opens its project if it lies here."""
+        from phi_tui.follow import Follow
+
         self.unwatch_run()
         name = run.path.parent.name
         if self.session.project is None or self.session.project.name != name:
@@ -319,6 +323,8 @@ class PhiApp(App[int]):
 
     def start_engine(self, run: Run, workspace: Workspace, *, here: bool, resume: bool) -> Run:
         """Start the engine on a run directory; called on a thread, raises PhiError."""
+        from phi_tui.launch import Here, background
+
         if here:
             if self.here is not None and self.here.alive:
                 raise Refusal("a run trains inside this app already", fix="wait for it, or start this one outside")
@@ -407,8 +413,6 @@ def run_app(
     attach: Run | None = None,
 ) -> int:
     """Open the app on a workspace, on a project or on a run to watch, until it is left; return the exit code."""
-    from phi_tui.overview import place_of
-
     session = Session(place_of(workspace))
     if project:
         session.open(project)

@@ -211,7 +211,7 @@ def _attach(parser: argparse.ArgumentParser, given: list[str]) -> int:
     if not args.plain and _on_a_terminal():
         from phi_tui import run
         from phi_tui.app import run_app
-        from phi_tui.overview import place_of
+        from phi_tui.workspace import place_of
 
         return run_app(args.workspace, attach=run.find(place_of(args.workspace), args.run))
     from phi_tui.overview import attach

@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from phi_tui.overview import place_of
+from phi_tui.workspace import place_of
 from phi_tui.safe_text import clean
 
 

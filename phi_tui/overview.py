@@ -16,17 +16,7 @@ from phi_tui import journal, run
 from phi_tui.errors import InputError, PhiError
 from phi_tui.report import Reporter, figures_table
 from phi_tui.safe_text import clean
-from phi_tui.workspace import Workspace, default_root
-
-
-def place_of(workspace: Path | None) -> Workspace:
-    """The workspace named, else the current folder when it has projects or runs, else the app's own."""
-    if workspace:
-        return Workspace(workspace.expanduser().absolute())
-    here = Path.cwd()
-    if (here / "runs").is_dir() or any(here.glob("*.toml")):
-        return Workspace(here)
-    return Workspace(default_root())
+from phi_tui.workspace import place_of
 
 
 def overview(workspace: Path | None) -> int:

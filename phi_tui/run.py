@@ -14,13 +14,15 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from phi_tui import journal, project
+from phi_tui import journal
 from phi_tui.atomic import write_text
 from phi_tui.errors import InputError, Refusal
-from phi_tui.schema import Project
 from phi_tui.workspace import Workspace, checked_name, make_folder
+
+if TYPE_CHECKING:
+    from phi_tui.schema import Project
 
 State = Literal["new", "running", "done", "stopped", "failed", "died"]
 Request = Literal["stop", "quit", "save", "sample"]
@@ -60,6 +62,8 @@ class Run:
 
     def project(self) -> Project:
         """The frozen project of this run."""
+        from phi_tui import project  # 0.1 s to import, and the app paints its first screen before
+
         return project.load(self.path / "project.toml")
 
     def holder(self) -> int | None:
@@ -130,6 +134,8 @@ class Run:
 
 def create(workspace: Workspace, frozen: Project) -> Run:
     """Make a new run directory with the frozen project, every default written out."""
+    from phi_tui import project
+
     parent = workspace.runs(frozen.name)
     make_folder(parent)
     stem = time.strftime("%Y%m%d-%H%M%S")

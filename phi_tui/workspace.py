@@ -91,3 +91,13 @@ def default_root() -> Path:
 def for_project(file: Path, workspace: Path | None = None) -> Workspace:
     """The workspace of a project file: `workspace` when it is named, else the folder the file lies in."""
     return Workspace((workspace.expanduser() if workspace else file.expanduser().parent).absolute())
+
+
+def place_of(workspace: Path | None) -> Workspace:
+    """The workspace named, else the current folder when it has projects or runs, else the app's own."""
+    if workspace:
+        return Workspace(workspace.expanduser().absolute())
+    here = Path.cwd()
+    if (here / "runs").is_dir() or any(here.glob("*.toml")):
+        return Workspace(here)
+    return Workspace(default_root())

@@ -6,7 +6,7 @@ import os
 import re
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 from textual import on
@@ -19,12 +19,14 @@ from textual.widgets.option_list import Option
 from phi_tui import figures, machine
 from phi_tui.run_list import Glance
 from phi_tui.safe_text import clean
-from phi_tui.schema import Project
 from phi_tui.screens.frame import Frame
 from phi_tui.session import ProjectFile
 from phi_tui.widgets.dialogs import AskText
 from phi_tui.widgets.home_rows import project_row, run_row
 from phi_tui.widgets.messages import Found
+
+if TYPE_CHECKING:
+    from phi_tui.schema import Project
 
 _RUNS_SHOWN = 12
 
@@ -79,7 +81,8 @@ you talk to it. For your own data: **n** makes a project, then 2 (base), 3 (data
 
     def show_project(self, project: Project | None) -> None:
         """Read the project files again."""
-        self.find_out("projects", self.phi.session.projects)
+        # After the first paint: reading project files imports the schema, which takes 0.1 s.
+        self.call_after_refresh(lambda: self.find_out("projects", self.phi.session.projects))
 
     def runs_seen(self) -> None:
         """Show the runs; project rows carry their newest run's state."""

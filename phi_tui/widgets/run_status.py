@@ -60,9 +60,9 @@ def lines(
     first.truncate(width, overflow="ellipsis")
     share = shot.step / shot.steps if shot.steps else 0.0
     progress = f"step {shot.step:,}/{shot.steps:,}" if shot.steps else "no step yet"
-    times = f"{figures.duration(shot.elapsed_seconds)} gone"
+    times = f"{figures.duration(shot.elapsed_seconds)} elapsed"
     if state == "running":
-        times += f" · {figures.duration(shot.eta_seconds)} left" if shot.eta_seconds is not None else " · left: –"
+        times += f" · {figures.duration(shot.eta_seconds)} left" if shot.eta_seconds is not None else " · time left –"
     tail = f" {share:4.0%}  {progress}  epoch {shot.epoch:.2f}  {times}"
     second = Text(no_wrap=True)
     room = width - len(tail)
