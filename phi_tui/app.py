@@ -140,9 +140,10 @@ class PhiApp(App[int]):
         """Show the first screen and begin to look at the workspace's runs."""
         for name, _ in SCREENS:
             self.add_mode(name, _maker(name))
-        self.switch_mode(self.start_on)
         if self.attach_to is not None:
             self.watch_run(self.attach_to)
+        else:
+            self.switch_mode(self.start_on)
         self._watching.set()
         threading.Thread(target=self._watch, name="runs of the workspace", daemon=True).start()
         loop = asyncio.get_running_loop()
@@ -361,7 +362,7 @@ class PhiApp(App[int]):
         """The theme kept, else golden, else one in the terminal's own colours where it has only sixteen."""
         if self._preferences.theme in self.available_themes:
             return self._preferences.theme
-        return "golden" if self.console.color_system in ("truecolor", "256") or self.is_headless else "ansi-dark"
+        return "ansi-dark" if self.console.color_system == "standard" else "golden"
 
     def _keep_theme(self, theme: Theme) -> None:
         with contextlib.suppress(OSError):
@@ -416,7 +417,8 @@ def run_app(
     session = Session(place_of(workspace))
     if project:
         session.open(project)
-    app = PhiApp(session, guiding=guiding, start_on=start_on, autostart=autostart, attach=attach)
+    where = "train" if attach else start_on
+    app = PhiApp(session, guiding=guiding, start_on=where, autostart=autostart, attach=attach)
     log = app.worker_log
     with own_terminal(log):
         code = app.run()

@@ -56,6 +56,23 @@ class _Bucket:
         point = (x, y)
         return cls(x, x, 1, 1, y, point, point, point, point)
 
+    def add(self, x: float, y: float | None) -> None:
+        """Take one more entry; what `take` does with a bucket of one, without making it."""
+        self.last_x = x
+        self.entries += 1
+        if y is None:
+            self.gap_x = x
+            return
+        self.count += 1
+        self.total += y
+        self.last = point = (x, y)
+        if self.first is None:
+            self.first = point
+        if self.low is None or y < self.low[1]:
+            self.low = point
+        if self.high is None or y > self.high[1]:
+            self.high = point
+
     def take(self, later: _Bucket) -> None:
         """Merge the bucket that comes right after this one into it."""
         self.last_x = later.last_x
@@ -102,12 +119,12 @@ class Series:
             self._recent.append((x, y))
             self._gaps += y is None
             if buckets and buckets[-1].entries < self._width:
-                buckets[-1].take(_Bucket.of(x, y))
+                buckets[-1].add(x, y)
                 return
             if len(buckets) >= self._most:
                 self._halve()
             if buckets and buckets[-1].entries < self._width:  # an odd one was left over
-                buckets[-1].take(_Bucket.of(x, y))
+                buckets[-1].add(x, y)
             else:
                 buckets.append(_Bucket.of(x, y))
 
@@ -508,6 +525,8 @@ def _shown(value: Any) -> str:
 
 
 def _number(value: Any) -> float | None:
+    if type(value) is float:  # nearly always; the rest is for journals that somebody else wrote
+        return value if math.isfinite(value) else None
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
     try:

@@ -128,6 +128,8 @@ Copying goes out as OSC 52, which some terminals ignore: **ctrl+s** saves the co
             return
         self._talk.editing = True
         prompt = self.query_one(ChatPrompt)
+        if draft := prompt.text.strip():
+            prompt.remember(draft)  # what was being typed comes back with the up key
         prompt.put(clean(self._talk.turns[-1].question))
         prompt.focus()
         self._refresh()

@@ -27,7 +27,7 @@ class Found(Message):
 
 
 @dataclass
-class RunChanged(Message):
+class RunChanged(Message, bubble=False):
     """The followed run has new events; the store holds them."""
 
     run: str
