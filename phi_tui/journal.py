@@ -105,15 +105,19 @@ def read(path: Path) -> Iterator[Event]:
 
 
 def last(path: Path, bytes_read: int = 65_536) -> list[Event]:
-    """Return the last events of a journal, cheaply: those within its last `bytes_read` bytes."""
+    """Return the last events of a journal, cheaply: those within its last `bytes_read` bytes, or more for a long one."""
     try:
         with open(path, "rb") as file:
             size = file.seek(0, os.SEEK_END)
-            file.seek(max(0, size - bytes_read))
-            lines = file.read().splitlines()
+            while True:
+                file.seek(max(0, size - bytes_read))
+                lines = file.read(bytes_read).splitlines()
+                found = [event for line in lines if (event := _parse(line)) is not None]
+                if found or bytes_read >= min(size, 16 * 1024 * 1024):
+                    return found
+                bytes_read *= 8
     except FileNotFoundError:
         return []
-    return [event for line in lines if (event := _parse(line)) is not None]
 
 
 def _parse(line: bytes) -> Event | None:

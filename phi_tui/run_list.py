@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,14 +86,24 @@ def _read(one: run.Run, changed: float) -> Glance:
     for event in journal.last(one.journal):
         kind = event["kind"]
         if kind == "step":
-            step, steps, loss = int(event.get("step") or 0), int(event.get("steps") or 0), event.get("loss")
+            step, steps, loss = _whole(event, "step"), _whole(event, "steps"), _number(event.get("loss"))
             phase = "train"
         elif kind == "phase":
             phase = str(event.get("name", ""))
-            steps = int(event.get("steps") or steps)
+            steps = _whole(event, "steps") or steps
         elif kind in ("stopped", "failed"):
             message = str(event.get("message", ""))
         elif kind == "done":
             figures = {key: value for key, value in event.items() if key not in ("seq", "time", "kind")}
-            step = steps = int(figures.get("steps") or step)
+            step = steps = _whole(figures, "steps") or step
     return Glance(one, one.path.parent.name, state, step, steps, loss, phase, message, figures, changed)
+
+
+def _whole(event: dict[str, Any], key: str) -> int:
+    """A count from a journal, 0 for what is none: anybody may have written there."""
+    number = _number(event.get(key))
+    return int(number) if number is not None else 0
+
+
+def _number(value: Any) -> float | None:
+    return value if isinstance(value, (int, float)) and math.isfinite(value) else None

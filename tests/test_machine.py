@@ -21,7 +21,7 @@ class NVMLError(Exception):
     pass
 
 
-def nvml(cards: list[dict[str, Any]], *, driver: bool = True) -> types.ModuleType:
+def nvml(cards: list[dict[str, Any]], *, driver: bool = True) -> Any:
     """A module that answers as pynvml does, for cards of the given names and figures."""
     lib: Any = types.ModuleType("pynvml")
     lib.NVMLError = NVMLError

@@ -208,7 +208,7 @@ def _journaled(going_on: Run, say: Say, handle: int | None = None) -> Iterator[S
         except BaseException as error:
             message = str(error) if isinstance(error, PhiError) else f"{type(error).__name__}: {error}"
             with contextlib.suppress(OSError):  # on a full disk the cause matters more than its record
-                tell("failed", message=message)
+                tell("failed", message=message[:16_384])
             raise
         finally:
             with contextlib.suppress(OSError):

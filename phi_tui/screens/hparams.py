@@ -58,7 +58,11 @@ what preflight says) stands beside the form, or behind **p** on a small screen.
             "slash", "filter", "Filter", id="hparams.filter", tooltip="Only settings whose name or sentence has it"
         ),
         Binding(
-            "p", "follows", "What follows", id="hparams.follows", tooltip="On a small screen: form or what follows"
+            "p",
+            "follows",
+            "What follows",
+            id="hparams.follows",
+            tooltip="Go to what follows from the settings, or back",
         ),
         Binding("w", "save_as", "Save as", id="hparams.save-as", tooltip="Copy the project under a new name"),
         Binding("u", "undo", "Undo", show=False, id="hparams.undo", tooltip="Take the last change back"),
@@ -131,6 +135,9 @@ what preflight says) stands beside the form, or behind **p** on a small screen.
 
     @on(FormList.Typed)
     def _on_typed(self, event: FormList.Typed) -> None:
+        project = self.phi.session.project
+        if project is None or (self._typed is None and event.value == form.value_of(project, event.field.key)):
+            return  # the field was opened, and nothing typed yet
         self._typed = None if event.error else (event.field, event.value)
         self._show_figures()
         if not event.error:
@@ -158,13 +165,11 @@ what preflight says) stands beside the form, or behind **p** on a small screen.
         self.set_focus(self._form)
 
     def action_follows(self) -> None:
-        """Show what follows in place of the form, or the form again; where both fit they stay."""
+        """Go to what follows, or back to the form; on a small screen one takes the other's place."""
         self._form.leave()
         self.toggle_class("-following")
-        if self.has_class("-following") and self.has_class("narrow", "short"):
-            self.set_focus(self.query_one(ConsequencesPanel))
-        else:
-            self.set_focus(self._form)
+        there = self.query_one(ConsequencesPanel) if self.has_class("-following") else self._form
+        self.call_after_refresh(self.set_focus, there)
 
     def action_undo(self) -> None:
         """Take the last change back."""

@@ -171,11 +171,12 @@ Every run of this workspace: live ones on top, then the newest. **ppl** is the p
 
     @on(RunsTable.Opened)
     def _opened(self, event: RunsTable.Opened) -> None:
-        watch = getattr(self.phi, "watch", None)
-        if callable(watch):
-            watch(event.glance.run)
-        else:
-            self.phi.go("train")
+        self.phi.go("train")
+        self.phi.call_later(self._watch, event.glance.run)
+
+    def _watch(self, run: Run) -> None:
+        """Follow a run once the Train screen is composed, which it is when it takes its first message."""
+        self.phi.screen.call_later(self.phi.watch_run, run)
 
     def action_leave(self) -> None:
         """Back to the table; on the table itself, drop the filter, then the marks."""

@@ -88,8 +88,9 @@ is a value that was not finite.
                     yield LoadPanel(id="load")
 
     def on_mount(self) -> None:
-        """Show the log first."""
+        """Show the log first, and the run that may be followed already."""
         self._show_pane("log")
+        self.fresh()
 
     # What is shown
 
@@ -181,6 +182,8 @@ is a value that was not finite.
 
     def fresh(self) -> None:
         """Another run is followed from now on."""
+        if not self.query(RunCharts):
+            return  # not composed yet: on_mount comes here again
         self._logged = None
         self.query_one("#log", RichLog).clear()
         self.query_one(RunCharts).show_store(self.follow.store if self.follow else None)
