@@ -145,7 +145,7 @@ def save(project: Project, path: Path) -> None:
                 table[part] = tomlkit.table()
             table = table[part]
         if key == "data.sources":
-            value = dump(project)["data"].get("sources", [])
+            value = dump(project).get("data", {}).get("sources", [])
         table[leaf] = value
     written = tomlkit.dumps(document)
     if parse(written, where=str(path)) != project:
