@@ -347,6 +347,8 @@ class MetricStore:
         self.lr = Series(lock=self._lock)
         self.grad_norm = Series(lock=self._lock)
         self.tokens_per_second = Series(lock=self._lock)
+        names = ("loss", "lr", "grad_norm", "tokens_per_second")
+        self._stepped: tuple[tuple[str, Series], ...] = tuple((name, getattr(self, name)) for name in names)
         self._phases: deque[Phase] = deque(maxlen=200)
         self._checkpoints: deque[int] = deque(maxlen=1000)
         self._evaluations: deque[int] = deque(maxlen=1000)
@@ -433,9 +435,9 @@ class MetricStore:
             return
         if step <= self._step:
             self._forget_pace()
-        for name in ("loss", "lr", "grad_norm", "tokens_per_second"):
+        for name, series in self._stepped:
             if name in event:
-                getattr(self, name).append(step, _number(event[name]))
+                series.append(step, _number(event[name]))
         self._step = step
         self._steps = _whole(event.get("steps")) or self._steps
         self._epoch = _number(event.get("epoch")) or self._epoch
@@ -537,6 +539,8 @@ def _number(value: Any) -> float | None:
 
 
 def _whole(value: Any) -> int | None:
+    if type(value) is int:
+        return value if abs(value) <= 2**53 else None
     number = _number(value)
     return None if number is None or abs(number) > 2**53 else int(number)
 
