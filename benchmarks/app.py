@@ -90,6 +90,7 @@ def while_training(folder: Path, presses: int = 60) -> dict[str, Any]:
         "keypress_ms_p95": 1000 * latencies[int(0.95 * (len(latencies) - 1))],
         "redraws_per_second": len(bursts) / seconds,
         "bytes_a_redraw_median": statistics.median(bursts),
+        "bytes_a_redraw_p95": sorted(bursts)[int(0.95 * (len(bursts) - 1))],
         "bytes_a_redraw_most": max(bursts),
     }
 

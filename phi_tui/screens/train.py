@@ -78,7 +78,7 @@ is a value that was not finite.
         with ContentSwitcher(initial="preflight", id="faces"):
             yield PreflightPanel(id="preflight")
             with Vertical(id="watching"):
-                yield RunStatus(id="status", markup=False)
+                yield RunStatus(id="status")
                 yield RunOutcome(id="outcome", markup=False)
                 with Container(id="middle"):
                     yield RunCharts()

@@ -21,13 +21,24 @@ class LoadPanel(Static):
     def __init__(self, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id)
         self._history: dict[str, deque[float]] = {}
+        self._shown: Sample | None = None
+        self._rows = -1
 
     def show(self, sample: Sample | None) -> None:
-        """Draw the newest sample, or that there is none."""
-        if sample is None:
-            self.update(Text("The machine's load is shown while a run is live.", style="dim"))
+        """Draw the newest sample, or that there is none; nothing when it was drawn already."""
+        if sample is self._shown and self._rows >= 0:
             return
-        self.update(self._lines(sample, max(20, self.size.width)))
+        self._shown = sample
+        text = Text("The machine's load is shown while a run is live.", style="dim")
+        if sample is not None:
+            text = self._lines(sample, max(20, self.size.width))
+        rows = len(text.plain.splitlines())
+        self.update(text, layout=rows != self._rows)
+        self._rows = rows
+
+    def on_resize(self) -> None:
+        """The bars follow the width: the next sample is drawn whatever was drawn before."""
+        self._shown, self._rows = None, -1
 
     def _lines(self, sample: Sample, width: int) -> Text:
         rows: list[Text] = []

@@ -23,13 +23,17 @@ _TITLES = {
 }
 
 
+_BYTES = 2500
+"""After so many bytes in one redraw the other charts wait for the next: a slow line gets at most 8 KB at once."""
+
+
 class RunCharts(Horizontal):
     """The large chart shows `large`; the small ones show the rest, in order."""
 
     def __init__(self) -> None:
         super().__init__(id="charts")
         self._store: MetricStore | None = None
-        self._large = 0
+        self._large = self._turn = 0
 
     def compose(self) -> ComposeResult:
         """A large chart and a column of three small ones."""
@@ -54,12 +58,16 @@ class RunCharts(Horizontal):
         self._assign()
 
     def draw(self, shot: Snapshot) -> None:
-        """Draw what changed."""
-        for chart in self.query(Chart):
-            if chart.display and chart.size.width:
-                chart.steps = shot.steps
-                chart.set_marks(shot.checkpoints, shot.evaluations)
-                chart.refresh_points()
+        """Draw what changed: the large chart, then the small ones in turn until this redraw's bytes are spent."""
+        small = [chart for chart in self.query(".small").results(Chart) if chart.display and chart.size.width]
+        turn = self._turn % max(1, len(small))
+        spent = 0.0
+        for place, chart in enumerate([self.query_one("#large", Chart), *small[turn:], *small[:turn]]):
+            chart.steps = shot.steps
+            chart.set_marks(shot.checkpoints, shot.evaluations)
+            if spent < _BYTES:
+                spent += chart.refresh_points() * (chart.size.width * 1.6 + 60)
+                self._turn = turn + place
 
     def _assign(self) -> None:
         order = [_NAMES[(self._large + place) % len(_NAMES)] for place in range(len(_NAMES))]

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
+
 from rich.text import Text
-from textual.widgets import Static
+from textual.geometry import Region
+from textual.widget import Widget
 
 from phi_tui import figures
 from phi_tui.metrics import Snapshot
 from phi_tui.run import State
 from phi_tui.safe_text import clean
+from phi_tui.widgets.chart import charset_for
 
 _WORDS: dict[str, tuple[str, str]] = {
     "new": ("○ not started", "dim"),
@@ -32,13 +36,28 @@ _PHASES = {
 }
 
 
-class RunStatus(Static):
-    """Three lines; `show` draws them."""
+class RunStatus(Widget):
+    """Three lines; `show` draws them, and repaints only those that changed."""
+
+    def __init__(self, id: str | None = None) -> None:  # noqa: A002
+        super().__init__(id=id)
+        self._lines: list[Text] = []
 
     def show(self, name: str, state: State, shot: Snapshot, loss: float | None, perplexity: float | None) -> None:
         """Draw what is known; `loss` and `perplexity` are the newest ones."""
-        plain = str(self.app.console.encoding).lower().replace("-", "") != "utf8"
-        self.update(lines(name, state, shot, loss, perplexity, max(20, self.size.width), plain=plain))
+        plain = charset_for(os.environ) == "ascii"
+        drawn = lines(name, state, shot, loss, perplexity, max(20, self.size.width), plain=plain)
+        before, self._lines = self._lines, drawn
+        if len(before) != len(drawn):
+            self.refresh()
+            return
+        changed = [row for row, (new, old) in enumerate(zip(drawn, before, strict=True)) if new != old]
+        if changed:
+            self.refresh(*(Region(0, row, self.size.width, 1) for row in changed))
+
+    def render(self) -> Text:
+        """The lines as drawn last."""
+        return Text("\n").join(self._lines)
 
 
 def lines(
@@ -50,7 +69,7 @@ def lines(
     width: int,
     *,
     plain: bool = False,
-) -> Text:
+) -> list[Text]:
     """Return the three lines for `width` cells."""
     words, style = _WORDS[state]
     first = Text.assemble((words, style), "  ", (clean(name, one_line=True), "bold"), no_wrap=True)
@@ -80,7 +99,7 @@ def lines(
     if shot.tokens:
         third.append(f"  {shot.tokens:,} tokens seen", "dim")
     third.truncate(width)
-    return Text("\n").join([first, second, third])
+    return [first, second, third]
 
 
 def _phase(shot: Snapshot) -> str:

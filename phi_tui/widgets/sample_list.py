@@ -16,12 +16,17 @@ _SHOWN = 40
 class SampleList(VerticalScroll):
     """Scrolls with the arrow keys, j and k."""
 
+    _shown: tuple[Sample, ...] | None = None
+
     def compose(self) -> ComposeResult:
         """One block of text."""
         yield Static("", id="samples", markup=False)
 
     def show(self, samples: tuple[Sample, ...]) -> None:
         """Draw the newest samples; nothing when none is new."""
+        if samples == self._shown:
+            return
+        self._shown = samples
         text = Text()
         if not samples:
             text.append(
