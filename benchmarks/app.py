@@ -150,7 +150,7 @@ def _pace(folder: Path, arm: str) -> float:
     place.prepare()
     file = demo.bring(place)
     where = "here" if arm == "here" else "background"
-    loaded = project.load(file, ("train.epochs=4.0", f'launch.where="{where}"'))
+    loaded = project.load(file, ("train.epochs=3.0", f'launch.where="{where}"'))
     project.save(loaded, file)
     if arm == "here":
         with Terminal(phi_tui(file, "--start"), env=environment(folder)) as terminal:

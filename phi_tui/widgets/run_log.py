@@ -21,7 +21,11 @@ def show_log(log: RichLog, lines: tuple[Line, ...], last: Line | None) -> Line |
     known = next((place for place in range(len(lines) - 1, -1, -1) if lines[place] is last), -1)
     new = lines[known + 1 :]
     if new:
-        log.write(Text("\n").join(_line(line) for line in new))
+        text = Text("\n").join(_line(line) for line in new)
+        follows = log.is_vertical_scroll_end  # who scrolled up to read is left there
+        log.write(text, scroll_end=False)
+        if follows:
+            log.scroll_end(animate=False, immediate=True, x_axis=False)  # by itself it would repaint twice
     return lines[-1] if lines else None
 
 
