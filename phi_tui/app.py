@@ -332,6 +332,8 @@ class PhiApp(App[int]):
             self.here = Here(run, workspace, resume=resume)
         else:
             background(run, workspace, resume=resume)
+        if self.inspector.idle:  # it holds torch; it starts again when it is asked
+            self.inspector.close()
         return run
 
     def on_run_changed(self, event: RunChanged) -> None:

@@ -56,6 +56,11 @@ class Child:
         process = self._process
         return process.pid if process and process.poll() is None else None
 
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is being asked."""
+        return not self._open
+
     def ask(self, do: str, on_reply: OnReply, /, **arguments: Any) -> int:
         """Send a request and return its number; `on_reply` is called on the reader's thread, `final` last."""
         with self._lock:

@@ -54,6 +54,7 @@ you talk to it. For your own data: **n** makes a project, then 2 (base), 3 (data
     def __init__(self) -> None:
         super().__init__()
         self._projects: list[ProjectFile] = []
+        self._read = False
         self._shown: Any = None
 
     def body(self) -> ComposeResult:
@@ -94,13 +95,15 @@ you talk to it. For your own data: **n** makes a project, then 2 (base), 3 (data
         if isinstance(event.result, Exception):
             self.say(event.result, severity="error")
         elif event.what == "projects":
-            self._projects = event.result
+            self._projects, self._read = event.result, True
             self._show_projects()
             self._show_runs()
         elif event.what == "machine":
             self.query_one("#machine", Static).update(_machine(event.result, self.phi.session.workspace.root))
 
     def _show_projects(self) -> None:
+        if not self._read:  # a row shown now would keep the cursor when the projects come
+            return
         newest: dict[str, Glance] = {}
         for glance in sorted(self.phi.glances, key=lambda glance: glance.run.id):
             newest[glance.project] = glance

@@ -59,10 +59,13 @@ is a value that was not finite.
         Binding("n", "new", "New run", id="train.new", tooltip="Back to preflight for another run"),
         Binding("r", "resume", "Resume", id="train.resume", tooltip="Go on with this run, or from a checkpoint"),
         Binding("c", "chat", "Chat", id="train.chat", tooltip="Talk to what was trained"),
+        Binding("y", "chart('toggle_log')", "Log axis", show=False, id="train.log", tooltip="Logarithmic or linear"),
+        Binding("s", "chart('cycle_smoothing')", "Smooth", show=False, id="train.smooth", tooltip="None, 0.6, 0.9"),
+        Binding("w", "chart('cycle_window')", "Window", show=False, id="train.window", tooltip="All, last 1000, 100"),
     ]
     _SHOWN_WHEN: ClassVar[dict[str, str]] = {
         "save": "live", "sample": "live", "stop": "live", "detach": "live", "new": "over", "resume": "unfinished",
-        "chat": "over", "metric": "watching", "pane": "watching",
+        "chat": "over", "metric": "watching", "pane": "watching", "chart": "watching",
     }  # fmt: skip
 
     def __init__(self) -> None:
@@ -91,6 +94,7 @@ is a value that was not finite.
         """Show the log first, and the run that may be followed already."""
         self._show_pane("log")
         self.fresh()
+        self.show_project(self.phi.session.project)
 
     # What is shown
 
@@ -101,6 +105,8 @@ is a value that was not finite.
 
     def show_project(self, project: Project | None) -> None:
         """Watch a live run of the project; else show preflight, unless a run is followed already."""
+        if not self.query("#faces"):
+            return  # not composed yet: on_mount comes here again
         follow = self.follow
         if follow is None and project is not None:
             live = next((g.run for g in self.phi.glances if g.project == project.name and g.state == "running"), None)
@@ -240,6 +246,10 @@ is a value that was not finite.
     def action_metric(self) -> None:
         """Show the next chart large."""
         self.query_one(RunCharts).next()
+
+    def action_chart(self, change: str) -> None:
+        """Change all charts alike: log axis, smoothing, window."""
+        self.query_one(RunCharts).change(change)
 
     # Starting
 

@@ -27,7 +27,7 @@ def project_row(one: ProjectFile, newest: Glance | None, width: int) -> Text:
     name = clean(one.path.stem, one_line=True)
     row = Text(no_wrap=True)
     if one.project is None:
-        row.append(f"! {name}  ", "bold red").append(clean(one.flaw, one_line=True, limit=200), "red")
+        row.append(f"! {name}  ", "bold red").append(clean(" ".join(one.flaw.split()), one_line=True, limit=200), "red")
     else:
         row.append(f"  {name}", "bold")
         if newest is not None:

@@ -48,7 +48,7 @@ class PreflightPanel(VerticalScroll):
 
     def show_plan(self, plan: dict[str, Any]) -> None:
         """Say what will happen."""
-        self.query_one("#preflight-words", Static).update(words(plan))
+        self._say(words(plan))
 
     def show_refusal(self, payload: dict[str, Any]) -> None:
         """Say why it will not start, and what to do."""
@@ -58,7 +58,13 @@ class PreflightPanel(VerticalScroll):
         text.append(clean(payload.get("what", ""), limit=4000) + "\n")
         if payload.get("fix"):
             text.append("\n" + clean(payload["fix"], limit=2000))
-        self.query_one("#preflight-words", Static).update(text)
+        self._say(text)
+
+    def _say(self, text: Text) -> None:
+        shown = self.query_one("#preflight-words", Static)
+        shown.update(text)
+        # An answer that comes before the first layout would keep the height of what stood there.
+        self.call_after_refresh(shown.refresh, layout=True)
 
 
 def words(plan: dict[str, Any]) -> Text:

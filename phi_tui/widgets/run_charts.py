@@ -57,6 +57,11 @@ class RunCharts(Horizontal):
         self._large = (self._large + 1) % len(_NAMES)
         self._assign()
 
+    def change(self, action: str) -> None:
+        """Run one of the charts' own actions on all of them."""
+        for chart in self.query(Chart):
+            getattr(chart, f"action_{action}")()
+
     def draw(self, shot: Snapshot) -> None:
         """Draw what changed: the large chart, then the small ones in turn until this redraw's bytes are spent."""
         small = [chart for chart in self.query(".small").results(Chart) if chart.display and chart.size.width]
