@@ -1,0 +1,81 @@
+"""Following a run: what its journal gains is seen, states change by themselves, the list of runs is cheap."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import walking
+
+from phi_tui import journal
+from phi_tui.follow import Follow
+from phi_tui.run_list import RunList
+from phi_tui.workspace import Workspace
+
+
+def _until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_a_follower_sees_steps_and_the_end(tmp_path: Path) -> None:
+    one = walking.a_run(tmp_path, end="none")
+    handle = one.take()
+    told: list[float] = []
+    follow = Follow(one, lambda: told.append(time.monotonic()))
+    _until(follow.caught_up.is_set)
+    assert follow.state == "running" and follow.snapshot().step == 40
+    book = journal.Journal(one.journal)
+    book.write("step", step=41, steps=50, epoch=4.1, loss=0.1, lr=1e-3, grad_norm=1.0, tokens=1, tokens_per_second=1.0)
+    _until(lambda: follow.snapshot().step == 41)
+    book.write("stopped", message="stopped")
+    book.close()
+    os.close(handle)
+    _until(lambda: follow.state == "stopped")
+    assert follow.snapshot().message == "stopped"
+    follow.close()
+
+
+def test_a_follower_speaks_at_most_twice_a_second_however_fast_steps_come(tmp_path: Path) -> None:
+    one = walking.a_run(tmp_path, end="none")
+    handle = one.take()
+    told: list[float] = []
+    follow = Follow(one, lambda: told.append(time.monotonic()))
+    _until(follow.caught_up.is_set)
+    book = journal.Journal(one.journal)
+    began, step = time.monotonic(), 40
+    while time.monotonic() - began < 2.2:
+        step += 1
+        book.write("step", step=step, steps=9999, epoch=1.0, loss=1.0, lr=1e-3, tokens=1, tokens_per_second=1.0)
+        time.sleep(0.002)
+    spoken = [at for at in told if at >= began]
+    assert 2 <= len(spoken) <= 6
+    follow.close()
+    book.close()
+    os.close(handle)
+
+
+def test_the_list_of_runs_puts_live_ones_on_top_and_reads_a_run_again_only_when_it_changed(tmp_path: Path) -> None:
+    old = walking.a_run(tmp_path, 1, end="none")
+    walking.a_run(tmp_path, 2)
+    handle = old.take()
+    runs = RunList()
+    first = runs.read(Workspace(tmp_path))
+    assert [(glance.run.id[-1], glance.state) for glance in first] == [("1", "running"), ("2", "done")]
+    assert first[1].figures["perplexity"] == 1.039 and first[0].step == 40
+    again = runs.read(Workspace(tmp_path))
+    assert all(new is before for new, before in zip(again, first, strict=True))
+    os.close(handle)
+    assert runs.read(Workspace(tmp_path))[1].state == "died"
+
+
+def test_a_journal_of_nonsense_stops_no_list(tmp_path: Path) -> None:
+    one = walking.a_run(tmp_path, end="none")
+    with open(one.journal, "a") as file:
+        file.write('{"kind": "step", "step": "many", "steps": [1], "loss": {}}\n{"kind": "done", "steps": "x"}\n{{{\n')
+    [glance] = RunList().read(Workspace(tmp_path))
+    assert glance.state == "done" and glance.loss is None
