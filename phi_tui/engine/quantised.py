@@ -1,0 +1,66 @@
+"""Frozen weights held in 8 or 4 bits: what is loaded how, what that takes, and where it cannot be had.
+
+Quantisation is bitsandbytes': NF4 with double quantisation (QLoRA, Dettmers et al. 2023) or LLM.int8 (Dettmers et al.
+2022) on every linear layer but the output head; embeddings, norms and the head keep the type of the weights.  Nothing
+is upcast to fp32 for training, as peft's preparation does: norms compute in fp32 by themselves and the head's
+logits are cast, so the copy would cost memory and make the base of a chat another one than that trained on.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import sys
+from typing import Any
+
+from phi_tui.engine.device import Device
+
+NF4_BITS = 4 + 8 / 64 + 32 / (64 * 256)
+"""Bits a weight: 4, a byte of scale each 64 weights, and a float of scale each 256 such scales."""
+
+
+def config(kind: str, dtype: Any) -> Any:
+    """Return the library's configuration for `kind` ("int8" or "nf4"), computing in `dtype`."""
+    from transformers import BitsAndBytesConfig
+
+    if kind == "int8":
+        return BitsAndBytesConfig(load_in_8bit=True)
+    return BitsAndBytesConfig(
+        load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=dtype
+    )
+
+
+def settle(model: Any) -> Any:
+    """Keep a freshly loaded model's weights as they were quantised, whether it trains or evaluates; return it.
+
+    On a CPU with AVX512-BF16 the library repacks 4-bit weights at the first evaluation, rounding their scales, and
+    the repacked layers pass no gradient back: an evaluation before training would end it without a word.
+    """
+    for module in model.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False
+    # Told for every layer and step: that int8 products take their input in 16 bits.
+    logging.getLogger("bitsandbytes.autograd._functions").setLevel(logging.ERROR)
+    return model
+
+
+def is_quantised(model: Any) -> bool:
+    """Whether a loaded model, adapted or not, holds weights in 8 or 4 bits: it must then not be moved or cast."""
+    return bool(getattr(model, "is_loaded_in_8bit", False) or getattr(model, "is_loaded_in_4bit", False))
+
+
+def weight_bits(kind: str) -> float:
+    """Return the bits that one quantised weight takes; 0 for "none".  int8 has a float a row on top, which is little."""
+    return {"none": 0.0, "int8": 8.0, "nf4": NF4_BITS}[kind]
+
+
+def flaws(kind: str, device: Device) -> list[str]:
+    """Return why weights of `kind` cannot be had on this machine, in sentences; empty when they can."""
+    if kind == "none":
+        return []
+    said = f'model.quantization = "{kind}"'
+    if sys.platform == "darwin" or device.type == "mps":
+        return [f'{said} needs bitsandbytes, which does not quantise on macOS: set model.quantization = "none"']
+    if importlib.util.find_spec("bitsandbytes") is None:
+        return [f"{said} needs the package bitsandbytes: pip install bitsandbytes"]
+    return []
