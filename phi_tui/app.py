@@ -13,6 +13,7 @@ import signal
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -66,6 +67,8 @@ THEMES = {
 """The themes offered, by the name a person sees, and what the library calls them."""
 
 _WATCH_SECONDS = 2.0
+_INSPECTOR_SECONDS = 30.0
+"""How long a start waits for a look at the data to end."""
 
 
 class PhiApp(App[int]):
@@ -84,6 +87,10 @@ class PhiApp(App[int]):
         Binding("question_mark", "explain", "Help", show=False, id="app.help-too", tooltip="The same as F1"),
         Binding("ctrl+p", "command_palette", "Commands", id="app.commands", priority=True, tooltip="Every command"),
         Binding("ctrl+q", "quit", "Quit", id="app.quit", priority=True, tooltip="Leave; background runs go on"),
+        Binding(
+            "ctrl+z", "suspend_process", "Suspend", show=False, id="app.suspend",
+            tooltip="Back to the shell; fg brings the app back. A run inside this app stands still meanwhile",
+        ),
         Binding("ctrl+n", "guide(1)", "Next step", show=False, id="guide.next", tooltip="The guide's next step"),
         Binding("ctrl+b", "guide(-1)", "Step back", show=False, id="guide.back", tooltip="The guide's last step"),
     ]
@@ -164,6 +171,9 @@ class PhiApp(App[int]):
         self.speakers.close()
         if self.here is not None:
             self.here.stop_and_wait()
+        with contextlib.suppress(OSError):
+            if not self.worker_log.stat().st_size:
+                self.worker_log.unlink()
 
     def _ended_from_outside(self) -> None:
         """SIGHUP or SIGTERM: leave at once; a run that trains here saves first."""
@@ -322,6 +332,15 @@ class PhiApp(App[int]):
             self.follow.close()
             self.follow = None
 
+    def wait_for_inspector(self) -> None:
+        """Return once nothing is asked of the inspector, or after a while; called on a thread.
+
+        It may be preparing the rows that a run is about to prepare, and only one process can at a time.
+        """
+        deadline = time.monotonic() + _INSPECTOR_SECONDS
+        while not self.inspector.idle and time.monotonic() < deadline:
+            time.sleep(0.02)
+
     def start_engine(self, run: Run, workspace: Workspace, *, here: bool, resume: bool) -> Run:
         """Start the engine on a run directory; called on a thread, raises PhiError."""
         from phi_tui.launch import Here, background
@@ -424,6 +443,4 @@ def run_app(
     log = app.worker_log
     with own_terminal(log):
         code = app.run()
-    if log.is_file() and not log.stat().st_size:
-        log.unlink()
     return code or 0

@@ -17,7 +17,7 @@ from phi_tui.launch import refuse_second
 from phi_tui.run import Run
 from phi_tui.workspace import Workspace
 
-_WEIGHTS = "adapter_model.safetensors"
+_WEIGHTS, _INDEX = "*.safetensors", "*.safetensors.index.json"
 
 
 def from_checkpoint(old: Run, step: int, workspace: Workspace) -> Run:
@@ -46,18 +46,22 @@ def _best_so_far(old: Run, made: Run, checkpoint: Path, step: int) -> None:
     state_file = checkpoint / "trainer_state.json"
     state = json.loads(state_file.read_text("utf-8"))
     best = state.get("best_global_step")
-    if best is None or not old.adapter.is_dir():
+    if best is None or not old.result_folder.is_dir():
         return
+    result = made.path / old.result_folder.name
     evaluated = [event for event in journal.read(old.journal) if event["kind"] == "eval" and not event.get("base")]
     scored = [(event["eval_loss"], event["step"]) for event in evaluated if event["eval_loss"] is not None]
-    shutil.copytree(old.adapter, made.adapter)
+    shutil.copytree(old.result_folder, result)
     if scored and min(scored)[1] == best:
         return  # nothing later was better: the older run's adapter is the one
-    kept = old.checkpoints / f"step-{best}" / _WEIGHTS
-    if not kept.is_file():
-        kept = checkpoint / _WEIGHTS
+    kept = old.checkpoints / f"step-{best}"
+    if not any(kept.glob(_WEIGHTS)):
+        kept = checkpoint
         here = [loss for loss, at in scored if at == step]
         state["best_global_step"], state["best_metric"] = (step, here[0]) if here else (None, None)
         write_text(state_file, json.dumps(state, indent=2, sort_keys=True) + "\n")
         checkpoints.write_manifest(checkpoint)
-    shutil.copyfile(kept, made.adapter / _WEIGHTS)
+    for file in [*result.glob(_WEIGHTS), *result.glob(_INDEX)]:
+        file.unlink()
+    for file in [*kept.glob(_WEIGHTS), *kept.glob(_INDEX)]:
+        shutil.copyfile(file, result / file.name)

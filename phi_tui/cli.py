@@ -18,8 +18,12 @@ _COMMANDS = {
     "wizard": "make a project on a guided path; --auto asks nothing",
     "prepare": "read, check, split and tokenise a project's data",
     "train": "prepare and train a project (the same as --replay)",
+    "sweep": "train every combination of some settings, several seeds each, and compare",
+    "push": "put a run's adapter with its card on the Hub, private unless told otherwise",
     "eval": "perplexity of a project's base and adapter on its validation rows",
-    "chat": "talk to a trained adapter, or with --base to its base",
+    "chat": "talk to a trained adapter, or with --base to its base; score a text where a head was trained",
+    "shapes": "the shapes that a new model of so many parameters can have",
+    "merge": "merge an adapter onto its base: one plain model, with what that changed",
     "runs": "list the runs of a workspace",
     "attach": "watch a run, live or finished",
     "serve": "the app in a browser, on this machine's loopback",
@@ -155,6 +159,49 @@ def _train(parser: argparse.ArgumentParser, given: list[str]) -> int:
     return replay(args.project, _options(args))
 
 
+def _sweep(parser: argparse.ArgumentParser, given: list[str]) -> int:
+    parser.add_argument("project", type=Path, metavar="PROJECT.toml")
+    parser.add_argument("--workspace", type=Path, metavar="DIR")
+    parser.add_argument(
+        "--over",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE,...",
+        help="a setting and its values, such as lora.rank=8,13,21,34; several give every combination",
+    )
+    parser.add_argument("--seeds", type=int, default=3, help="runs of each combination, seed, seed + 1, ... (3)")
+    parser.add_argument(
+        "--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE", help="a setting for all of them"
+    )
+    parser.add_argument("--json", action="store_true", help="the comparison as one JSON object on standard output")
+    parser.add_argument("--dry-run", action="store_true", help="say what would run, and run nothing")
+    args = parser.parse_args(given)
+    from phi_tui.sweep import Options, sweep
+
+    return sweep(
+        args.project,
+        Options(tuple(args.over), args.seeds, tuple(args.overrides), args.workspace, args.json, args.dry_run),
+    )
+
+
+def _push(parser: argparse.ArgumentParser, given: list[str]) -> int:
+    parser.add_argument("project", type=Path, metavar="PROJECT.toml")
+    parser.add_argument("--workspace", type=Path, metavar="DIR")
+    parser.add_argument("--to", required=True, metavar="ORG/NAME", help="the repository; it is made when it is missing")
+    parser.add_argument("--run", default="", metavar="ID", help="which run's adapter; the newest that has one")
+    seen = parser.add_mutually_exclusive_group()
+    seen.add_argument("--private", dest="private", action="store_true", default=True, help="for you alone (as it is)")
+    seen.add_argument("--public", dest="private", action="store_false", help="anyone can read it")
+    parser.add_argument("--yes", action="store_true", help="ask nothing")
+    parser.add_argument("--json", action="store_true", help="what was pushed as one JSON object on standard output")
+    args = parser.parse_args(given)
+    from phi_tui.publish import publish
+
+    return publish(
+        args.project, args.to, args.workspace, run_id=args.run, private=args.private, yes=args.yes, as_json=args.json
+    )
+
+
 def _eval(parser: argparse.ArgumentParser, given: list[str]) -> int:
     parser.add_argument("--run", default="", metavar="ID", help="which run's adapter; the newest unless given")
     args = _project_args(parser, given)
@@ -192,6 +239,32 @@ def _chat(parser: argparse.ArgumentParser, given: list[str]) -> int:
         prompt=args.prompt,
         overrides=tuple(overrides),
     )
+
+
+def _shapes(parser: argparse.ArgumentParser, given: list[str]) -> int:
+    parser.add_argument("parameters", metavar="N", help="the budget, such as 3M, 125M or 1.3B")
+    parser.add_argument("--vocabulary", type=int, metavar="N", help="tokens; by the budget unless given")
+    parser.add_argument("--context", type=int, metavar="N", help="tokens a row")
+    parser.add_argument("--architecture", help="llama (unless given) or gpt_neox")
+    parser.add_argument("--shape", help="conventional (unless given) or phi")
+    parser.add_argument("--json", action="store_true", help="the table as JSON")
+    args = parser.parse_args(given)
+    from phi_tui import shapes
+
+    more = {key: getattr(args, key) for key in ("vocabulary", "context", "architecture", "shape")}
+    return shapes.shapes(shapes.settings(args.parameters, **more), as_json=args.json)
+
+
+def _merge(parser: argparse.ArgumentParser, given: list[str]) -> int:
+    parser.add_argument("project", type=Path, metavar="PROJECT.toml")
+    parser.add_argument("--run", default="", metavar="ID", help="which run's adapter; the newest unless given")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the new folder; nothing is overwritten")
+    parser.add_argument("--workspace", type=Path, metavar="DIR")
+    parser.add_argument("--json", action="store_true", help="the figures as one JSON object on standard output")
+    args = parser.parse_args(given)
+    from phi_tui.replay import Options, merge_only
+
+    return merge_only(args.project, args.run, args.out, Options(workspace=args.workspace, json=args.json))
 
 
 def _runs(parser: argparse.ArgumentParser, given: list[str]) -> int:
@@ -243,11 +316,17 @@ def _stop(parser: argparse.ArgumentParser, given: list[str]) -> int:
 
 def _doctor(parser: argparse.ArgumentParser, given: list[str]) -> int:
     parser.add_argument("files", nargs="*", type=Path, metavar="FILE", help="data files or folders; none: this machine")
+    parser.add_argument(
+        "--task",
+        choices=("classification", "multi-label", "regression"),
+        default="",
+        help="read the rows as a text and a label, and look at the labels",
+    )
     parser.add_argument("--workspace", type=Path, metavar="DIR")
     args = parser.parse_args(given)
     from phi_tui import doctor
 
-    return doctor.examine_files(args.files) if args.files else doctor.examine_machine(args.workspace)
+    return doctor.examine_files(args.files, args.task) if args.files else doctor.examine_machine(args.workspace)
 
 
 def _project_args(parser: argparse.ArgumentParser, given: list[str]) -> Any:

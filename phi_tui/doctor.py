@@ -14,12 +14,15 @@ from phi_tui.workspace import place_of
 from phi_tui.safe_text import clean
 
 
-def examine_files(files: list[Path]) -> int:
-    """Read every row of the files, print each finding with file and line, and return 3 when rows are broken."""
+def examine_files(files: list[Path], task: str = "") -> int:
+    """Read every row of the files, print each finding with file and line, and return 3 when rows are broken.
+
+    With a `task` other than causal-lm the rows are read as a text and a label.
+    """
     from phi_tui.engine.doctor import examine
 
     console = Console(highlight=False, soft_wrap=True)
-    report, findings = examine(files)
+    report, findings = examine(files, task)
     style = {"error": "red", "warning": "yellow", "info": "dim"}
     for found in findings:
         where = f"{found.file}:{found.line}" if found.line else found.file

@@ -94,7 +94,7 @@ def metrics(run: Run) -> Iterator[Event]:
 
 
 def adapter(run: Run, folder: Path) -> Path:
-    """Copy the run's adapter, in PEFT's format, to a new folder and return it.
+    """Copy the run's adapter, in PEFT's format, or its whole model, to a new folder and return it.
 
     Raises InputError when there is no adapter, something stands at `folder`, or it cannot be written.
     """
@@ -133,21 +133,22 @@ def flaw_of(path: Path) -> str:
 
 def _copy_adapter(run: Run, target: Path) -> None:
     """Copy the adapter's files; again when a live run put a newer one in its place meanwhile."""
-    if not run.adapter.is_dir():
+    source = run.result_folder
+    if not source.is_dir():
         raise InputError(
             "this run has no adapter yet", where=str(run.path), fix="one is kept at the first evaluation, or at the end"
         )
     for _ in range(5):
-        before = os.stat(run.adapter).st_ino
+        before = os.stat(source).st_ino
         try:
-            _copy_tree(run.adapter, target)
-            if os.stat(run.adapter).st_ino == before:
+            _copy_tree(source, target)
+            if os.stat(source).st_ino == before:
                 return
         except FileNotFoundError:
             pass
         for entry in list(target.iterdir()):
             shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
-    raise InputError("the adapter changes too often to be copied", where=str(run.adapter), fix="try again later")
+    raise InputError("the adapter changes too often to be copied", where=str(source), fix="try again later")
 
 
 def _copy_tree(source: Path, target: Path) -> None:

@@ -6,16 +6,27 @@ import math
 from typing import Any
 
 
+def finite(value: Any) -> float | None:
+    """A finite number, or None for whatever else somebody may have written into a journal."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    try:
+        found = float(value)
+    except OverflowError:  # an integer of hundreds of digits
+        return None
+    return found if math.isfinite(found) else None
+
+
 def number(value: Any) -> str:
     """A loss or perplexity with four significant digits; "not finite" for what is no number."""
-    if not isinstance(value, (int, float)) or not math.isfinite(value):
-        return "not finite"
-    return f"{value:.4g}"
+    found = finite(value)
+    return "not finite" if found is None else f"{found:.4g}"
 
 
-def duration(seconds: float | None) -> str:
+def duration(seconds: Any) -> str:
     """Seconds as "45 s", "3 min 20 s", "2 h 5 min", "3 d 4 h"; a dash for what is not known."""
-    if seconds is None or not math.isfinite(seconds):
+    seconds = finite(seconds)
+    if seconds is None or seconds > 1e12:
         return "–"
     whole = max(0, round(seconds))
     if whole < 60:
@@ -27,9 +38,10 @@ def duration(seconds: float | None) -> str:
     return f"{whole // 86_400} d {whole % 86_400 // 3600} h"
 
 
-def size(count: float | None) -> str:
-    """Bytes as kB, MB or GB (powers of ten)."""
-    if count is None:
+def size(count: Any) -> str:
+    """Bytes as kB, MB or GB (powers of ten); a dash for what is not known."""
+    count = finite(count)
+    if count is None or count > 1e18:
         return "–"
     for unit, scale in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
         if count >= scale:
@@ -37,9 +49,10 @@ def size(count: float | None) -> str:
     return f"{count:.0f} B"
 
 
-def count(value: float | None) -> str:
+def count(value: Any) -> str:
     """A whole number with thousands separated; a dash for what is not known."""
-    return "–" if value is None else f"{value:,.0f}"
+    found = finite(value)
+    return "–" if found is None or abs(found) > 1e18 else f"{found:,.0f}"
 
 
 def bar(share: float, width: int, *, plain: bool = False) -> str:

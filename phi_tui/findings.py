@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+from phi_tui.engine.transforms import Counts
 from phi_tui.report import Reporter
 
 if TYPE_CHECKING:
@@ -47,6 +48,8 @@ def data_lines(prepared: Prepared) -> list[str]:
         counts = f"{source['kept']:,} of {source['read']:,} rows"
         repeats = f", {source['duplicates']:,} duplicates" if source.get("duplicates") else ""
         lines.append(f"{'source':<10} {source['name']}: {source['format']}, {counts}{repeats}")
+    for counts in report.get("transforms") or []:
+        lines.append(f"{'transform':<10} {Counts(**counts).words()}")
     for entry in report.get("mix") or []:
         lines.append(
             f"{'mix':<10} {entry['source']}: weight {entry['weight']:.3f}, {entry['used']:,} rows, "
@@ -56,9 +59,13 @@ def data_lines(prepared: Prepared) -> list[str]:
         lines.append(f"{'mix ends':<10} {report['mix_stopped']}")
     for name, part in (("train", prepared.ready.train), ("validation", prepared.ready.validation)):
         lines.append(
-            f"{name:<10} {part.rows:,} rows, {part.tokens:,} tokens, {part.trained:,} trained; "
+            f"{name:<10} {part.rows:,} rows, {part.tokens:,} tokens, {part.trained:,} "
+            f"{'labels' if prepared.labels else 'trained'}; "
             f"length p50 {part.p50}, p95 {part.p95}, max {part.longest}"
         )
+    if prepared.labels:
+        lines.append(f"{'template':<10} {prepared.template.name}, the head reads the last token")
+        return lines
     lines.append(
         f"{'template':<10} {prepared.template.name}, an answer ends with {' or '.join(prepared.template.stops)}"
     )
@@ -72,10 +79,12 @@ def plan_lines(job: Job) -> list[str]:
     plan, shape = job.plan, job.shape
     lines = [
         f"{'steps':<10} {plan.steps:,} ({plan.steps_per_epoch:,} an epoch, {plan.warmup_steps:,} warm-up)",
-        f"{'batch':<10} {plan.batch_size} rows x {plan.grad_accum} = {plan.rows_per_step} rows, "
+        f"{'batch':<10} {plan.batch_size} rows x {plan.grad_accum}{_processes(job)} = {plan.rows_per_step} rows, "
         f"about {plan.tokens_per_step:,} tokens a step",
-        f"{'adapter':<10} {shape.trainable:,} of {shape.parameters:,} parameters, on {', '.join(job.targets)}",
-        f"{'device':<10} {job.device.name}, {job.precision}, weights in {job.weights}",
+        f"{'trained':<10} all {shape.parameters:,} parameters"
+        if shape.whole
+        else f"{'adapter':<10} {shape.trainable:,} of {shape.parameters:,} parameters, on {', '.join(job.targets)}",
+        f"{'device':<10} {job.device.name}, {job.precision}, weights in {_held(job)}",
         f"{'memory':<10} about {plan.memory.total / 1e9:.2f} GB: {_parts(plan.memory)}",
     ]
     lines += [f"{'phi':<10} {text}" for text in golden(job.project)]
@@ -83,6 +92,15 @@ def plan_lines(job: Job) -> list[str]:
     return lines
 
 
+def _processes(job: Job) -> str:
+    count = job.project.launch.processes
+    return f" x {count} processes" if count > 1 else ""
+
+
+def _held(job: Job) -> str:
+    kind = job.project.model.quantization
+    return job.weights if kind == "none" else f"{kind}, the others in {job.weights}"
+
+
 def _parts(memory: Any) -> str:
-    parts = [(name, getattr(memory, name)) for name in ("weights", "adapter", "activations", "logits")]
-    return ", ".join(f"{name} {size / 1e9:.2f}" for name, size in parts)
+    return ", ".join(f"{name} {size / 1e9:.2f}" for name, size in memory.parts().items())

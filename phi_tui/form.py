@@ -26,7 +26,7 @@ from phi_tui.schema import Project
 
 Kind = Literal["choice", "bool", "int", "float", "text", "list", "union"]
 
-GROUPS = ("model", "data", "lora", "train", "chat", "launch", "run")
+GROUPS = ("model", "scratch", "data", "lora", "train", "chat", "launch", "run")
 """The order of the groups; a table that is not named here comes before the last one."""
 
 TOP = "run"
@@ -40,10 +40,21 @@ _ADVANCED = frozenset(
         "model.dtype",
         "model.attention",
         "model.task",
+        "model.init",
+        "scratch.vocabulary",
+        "scratch.layers",
+        "scratch.hidden",
+        "scratch.heads",
+        "scratch.tokenizer",
+        "scratch.packing",
+        "train.beta2",
         "data.mix_stop",
         "data.skip_bad",
         "data.template",
+        "data.cut",
         "train.grad_accum",
+        "train.floor",
+        "train.decay",
         "train.weight_decay",
         "train.max_grad_norm",
         "train.precision",
@@ -54,6 +65,8 @@ _ADVANCED = frozenset(
         "train.report_to",
         "train.samples",
         "train.sample_tokens",
+        "train.score_rows",
+        "train.score_tokens",
         "chat.top_p",
         "launch.processes",
     }

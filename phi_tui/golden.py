@@ -15,6 +15,7 @@ from typing import Any
 
 from phi_tui import form, phi
 from phi_tui.errors import PhiError
+from phi_tui.figures import finite
 from phi_tui.run_list import Glance, RunList
 from phi_tui.workspace import Workspace
 
@@ -175,8 +176,8 @@ _NO_PART = ("name", "launch.where", "train.report_to", "train.samples", "train.s
 
 def _finished(glance: Glance) -> _Finished | None:
     """A run that can be compared, or None: not done, not evaluated, or without a readable project or lock."""
-    loss = glance.figures.get("eval_loss")
-    if glance.state != "done" or not isinstance(loss, int | float) or not math.isfinite(loss):
+    loss = finite(glance.figures.get("eval_loss"))
+    if glance.state != "done" or loss is None:
         return None
     try:
         settings = form.values(glance.run.project())
@@ -185,7 +186,7 @@ def _finished(glance: Glance) -> _Finished | None:
     except (PhiError, OSError, ValueError, KeyError, TypeError):
         return None
     kept = {key: value for key, value in settings.items() if key not in _NO_PART and not key.startswith("chat.")}
-    return _Finished(glance.name, kept, place, float(loss))
+    return _Finished(glance.name, kept, place, loss)
 
 
 def _distinct(runs: list[_Finished]) -> list[_Finished]:

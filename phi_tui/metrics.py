@@ -15,6 +15,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
+from phi_tui import answer_scores
+from phi_tui.engine import scores
 from phi_tui.journal import Event
 
 BUCKETS = 4096
@@ -327,6 +329,9 @@ class Snapshot:
     log: tuple[Line, ...] = ()
     samples: tuple[Sample, ...] = ()
     base_perplexity: float | None = None
+    scores: dict[str, Any] | None = None
+    """The newest evaluation's event, where a head is trained; `base_scores` that of the untrained one."""
+    base_scores: dict[str, Any] | None = None
     message: str = ""
     figures: dict[str, Any] | None = None
     eta_seconds: float | None = None
@@ -358,6 +363,8 @@ class MetricStore:
         self._step = self._steps = self._tokens = 0
         self._epoch = 0.0
         self._base_perplexity: float | None = None
+        self._scores: dict[str, Any] | None = None
+        self._base_scores: dict[str, Any] | None = None
         self._message = ""
         self._figures: dict[str, Any] | None = None
         self._before = 0.0  # seconds of earlier sessions
@@ -402,6 +409,8 @@ class MetricStore:
                 log=tuple(self._log),
                 samples=tuple(self._samples),
                 base_perplexity=self._base_perplexity,
+                scores=self._scores,
+                base_scores=self._base_scores,
                 message=self._message,
                 figures=dict(self._figures) if self._figures is not None else None,
                 eta_seconds=self._eta(),
@@ -454,13 +463,18 @@ class MetricStore:
             return
         perplexity = _number(event.get("perplexity"))
         self.eval_loss.append(step, _number(event.get("eval_loss")))
-        self.perplexity.append(step, perplexity)
+        if not scores.scored(event):
+            self.perplexity.append(step, perplexity)
         _drop_from(self._evaluations, step)
         self._evaluations.append(step)
         base = bool(event.get("base"))
         what = "of the base: " if base else f"at step {step}: "
-        self._say(time, "evaluation", f"{what}loss {_shown(event.get('eval_loss'))}, perplexity {_shown(perplexity)}")
-        if base:
+        good = scores.summary(event) or f"perplexity {_shown(perplexity)}"
+        good += f", {said}" if (said := answer_scores.summary(event)) else ""
+        self._say(time, "evaluation", f"{what}loss {_shown(event.get('eval_loss'))}, {good}")
+        if scores.scored(event):
+            self._scores, self._base_scores = event, event if base else self._base_scores
+        elif base:
             self._base_perplexity = math.inf if perplexity is None else perplexity
 
     def _on_phase(self, event: Event, time: float) -> None:
@@ -519,6 +533,8 @@ class MetricStore:
         self._state = "done"
         self._figures = {key: value for key, value in event.items() if key not in ("seq", "time", "kind")}
         self._say(time, "done", f"after {_whole(event.get('steps')) or self._step} steps")
+        for line in scores.table(event):
+            self._say(time, "matrix", line)
 
 
 def _shown(value: Any) -> str:

@@ -94,8 +94,12 @@ def dump(project: Project, *, defaults: bool = False) -> dict[str, Any]:
     whole["data"]["sources"] = [
         source.model_dump(mode="json", exclude_defaults=True) for source in project.data.sources
     ]
+    full_transforms = whole["data"]["transforms"]
+    whole["data"]["transforms"] = [
+        transform.model_dump(mode="json", exclude_defaults=True) for transform in project.data.transforms
+    ]
     if defaults:
-        whole["data"]["sources"] = full_sources
+        whole["data"]["sources"], whole["data"]["transforms"] = full_sources, full_transforms
         return whole
     standard = {key: _plain(default) for key, (default, _) in keys().items()}
     kept: dict[str, Any] = {"schema": whole["schema"], "name": whole["name"], "seed": whole["seed"]}
@@ -144,8 +148,8 @@ def save(project: Project, path: Path) -> None:
             if part not in table:
                 table[part] = tomlkit.table()
             table = table[part]
-        if key == "data.sources":
-            value = dump(project).get("data", {}).get("sources", [])
+        if key in ("data.sources", "data.transforms"):
+            value = dump(project).get("data", {}).get(key.removeprefix("data."), [])
         table[leaf] = value
     written = tomlkit.dumps(document)
     if parse(written, where=str(path)) != project:

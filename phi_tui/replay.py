@@ -81,12 +81,38 @@ def evaluate_only(file: Path, run_id: str, options: Options) -> int:
     place = for_project(file, options.workspace)
 
     def work(reporter: Reporter, stop: threading.Event, console: Any) -> dict[str, Any]:
+        from phi_tui.engine import scores
         from phi_tui.engine.measure import measure
 
         figures = measure(loaded, file.absolute().parent, place, run_id, reporter.say)
         for name in ("base_perplexity", "perplexity"):
             if figures[name] is not None:
                 reporter.line(f"{name.replace('_', ' '):<16} {figures[name]:.4f}", "bold")
+        for name, text in scores.lines(figures):
+            reporter.line(f"{name:<16} {text}", "bold")
+        return figures
+
+    return _watched(options, work)
+
+
+def merge_only(file: Path, run_id: str, out: Path, options: Options) -> int:
+    """Merge a run's adapter onto the full-precision base, into a new folder, and print what that changed."""
+    loaded = project.load(file, options.overrides)
+    place = for_project(file, options.workspace)
+
+    def work(reporter: Reporter, stop: threading.Event, console: Any) -> dict[str, Any]:
+        from phi_tui.engine.merge import merge
+        from phi_tui.engine.pipeline import until
+
+        say = until(stop.is_set, reporter.say)
+        figures = merge(loaded, file.absolute().parent, place, run_id, out.absolute(), say)
+        for line in (
+            f"perplexity {figures['perplexity']:.4f} -> {figures['merged_perplexity']:.4f} merged "
+            f"({figures['perplexity_difference']:+.4f}), over {figures['tokens']:,} tokens of {figures['rows']} rows",
+            f"largest logit difference {figures['largest_logit_difference']:.3g}",
+            f"a plain model in {figures['dtype']} is in {figures['out']}",
+        ):
+            reporter.line(line, "bold")
         return figures
 
     return _watched(options, work)

@@ -16,6 +16,8 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn
 from rich.table import Table
 from rich.text import Text
 
+from phi_tui import answer_scores
+from phi_tui.engine import scores
 from phi_tui.safe_text import clean
 
 _END = "end"
@@ -110,9 +112,11 @@ class Reporter:
                 self._print(f"{'step':<10} {text}")
         elif kind == "eval":
             what = "base" if payload.get("base") else "eval"
+            good = scores.summary(payload) or f"perplexity {_number(payload['perplexity'])}"
+            good += f"  {said}" if (said := answer_scores.summary(payload)) else ""
             self._print(
                 f"{what:<10} step {payload['step']}  loss {_number(payload['eval_loss'])}  "
-                f"perplexity {_number(payload['perplexity'])}  ({payload['seconds']:.1f} s)",
+                f"{good}  ({payload['seconds']:.1f} s)",
                 "bold",
             )
         elif kind == "checkpoint":
@@ -156,7 +160,9 @@ def figures_table(figures: dict[str, Any]) -> Table:
     """The figures of a finished run, for a person."""
     table = Table.grid(padding=(0, 2))
     rows = [
-        ("perplexity", _change(figures)),
+        *([] if scores.scored(figures) else [("perplexity", _change(figures))]),
+        *scores.lines(figures),
+        *answer_scores.lines(figures),
         ("train loss", _number(figures["train_loss"])),
         (
             "steps",
@@ -166,16 +172,18 @@ def figures_table(figures: dict[str, Any]) -> Table:
         ("tokens/s", f"{figures['tokens_per_second'] or 0:,.0f}"),
         ("peak memory", f"{figures['peak_memory_bytes'] / 1e9:.2f} GB"),
         ("time", _duration(figures["seconds"])),
-        ("adapter", clean(figures["adapter"], one_line=True)),
+        ("kept in", clean(figures["adapter"], one_line=True)),
     ]
     for name, value in rows:
-        table.add_row(Text(name, style="dim"), Text(value))
+        table.add_row(Text(name, style="dim"), Text(clean(value)))
     return table
 
 
 def _change(figures: dict[str, Any]) -> str:
     if figures["perplexity"] is None:
         return "none: no validation rows"
+    if figures.get("unigram_perplexity") is not None:
+        return f"{_number(figures['unigram_perplexity'])} (unigram) -> {_number(figures['perplexity'])}"
     return f"{_number(figures['base_perplexity'])} (base) -> {_number(figures['perplexity'])}"
 
 

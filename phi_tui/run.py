@@ -11,7 +11,7 @@ import contextlib
 import fcntl
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 State = Literal["new", "running", "done", "stopped", "failed", "died"]
 Request = Literal["stop", "quit", "save", "sample"]
 """stop: save and stop; quit: stop without another checkpoint; save: write a checkpoint and go on; sample: speak."""
+
+
+WEIGHTS = ("adapter_model.safetensors", "model.safetensors", "model.safetensors.index.json")
+"""The file that stands for the weights of an adapter, or of a whole model, in one piece or in several."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +63,21 @@ class Run:
     def adapter(self) -> Path:
         """The best adapter in PEFT's format."""
         return self.path / "adapter"
+
+    @property
+    def model(self) -> Path:
+        """The best whole model, where a run trained every weight; it has no adapter then."""
+        return self.path / "model"
+
+    @property
+    def result_folder(self) -> Path:
+        """What the run gave: the folder of its whole model where there is one, else that of its adapter."""
+        return self.model if self.model.is_dir() else self.adapter
+
+    @property
+    def has_result(self) -> bool:
+        """Whether an adapter or a whole model is kept."""
+        return any((self.result_folder / name).is_file() for name in WEIGHTS)
 
     def project(self) -> Project:
         """The frozen project of this run."""
@@ -186,9 +205,20 @@ def find(workspace: Workspace, name: str) -> Run:
 
 
 @contextlib.contextmanager
-def lock(path: Path, what: str) -> Iterator[None]:
-    """Hold an advisory lock on `path` for this process; Refusal names who has it."""
-    handle = _take(path, what)
+def lock(path: Path, what: str, *, waiting: Callable[[], None] | None = None) -> Iterator[None]:
+    """Hold an advisory lock on `path` for this process; Refusal names who has it.
+
+    With `waiting` it is waited for instead: that is called ten times a second meanwhile, and may raise to give up.
+    """
+    while True:
+        try:
+            handle = _take(path, what)
+            break
+        except Refusal:
+            if waiting is None:
+                raise
+            waiting()
+            time.sleep(0.1)
     try:
         yield
     finally:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from phi_tui import figures as shown
 from phi_tui import journal, run
 from phi_tui.errors import PhiError
 from phi_tui.run import State
@@ -102,8 +102,8 @@ def _read(one: run.Run, changed: float) -> Glance:
 def _whole(event: dict[str, Any], key: str) -> int:
     """A count from a journal, 0 for what is none: anybody may have written there."""
     number = _number(event.get(key))
-    return int(number) if number is not None else 0
+    return int(number) if number is not None and abs(number) <= 2**53 else 0
 
 
 def _number(value: Any) -> float | None:
-    return value if isinstance(value, (int, float)) and math.isfinite(value) else None
+    return shown.finite(value)

@@ -7,11 +7,12 @@ a project is a value, and a change makes another one.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import re
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
-from phi_tui import phi
+from phi_tui import phi, transform_rules
 
 SCHEMA_VERSION = 1
 
@@ -33,12 +34,58 @@ class Model(Table):
     """Commit or tag of a Hub base; empty takes the newest and pins it in the lock."""
     dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
     """Type the frozen weights are held in; auto follows train.precision."""
-    quantization: Literal["none"] = "none"
-    """Quantisation of the frozen weights."""
+    quantization: Literal["none", "int8", "nf4"] = "none"
+    """Bits of the frozen weights: int8, or nf4 (QLoRA, 4 bits), to save memory; LoRA alone, and not on macOS."""
     attention: Literal["auto", "sdpa", "eager", "flash_attention_2"] = "auto"
     """Attention implementation; auto takes SDPA where the architecture has it, else eager."""
-    task: Literal["causal-lm"] = "causal-lm"
-    """What the model is trained to do."""
+    task: Literal["causal-lm", "classification", "multi-label", "regression"] = "causal-lm"
+    """What is learnt: causal-lm answers in words, classification one class, multi-label any, regression a number."""
+    init: Literal["pretrained", "scratch"] = "pretrained"
+    """pretrained: start from the base's weights; scratch: a new model of the shape in [scratch], all of it trained."""
+
+
+_BUDGET = re.compile(r"(\d+(?:\.\d+)?)\s*([KMB]?)")
+
+
+class Scratch(Table):
+    architecture: Literal["llama", "gpt_neox"] = "llama"
+    """Kind of the new model, where model.init = "scratch"; its output head shares the embedding's weights."""
+    parameters: str = "3M"
+    """How many parameters the new model may have, such as "3M", "125M" or "1.3B"; `phi-tui shapes 125M` shows shapes."""
+    vocabulary: int = Field(0, ge=0, le=1_000_000)
+    """Tokens of its vocabulary; 0: by the budget (about 1.2 x its square root), or all of a tokenizer that is taken."""
+    context: int = Field(512, ge=8, le=1_048_576)
+    """Longest text it can read, in tokens; blocks are this long, or data.max_length where that is less."""
+    shape: Literal["conventional", "phi"] = "conventional"
+    """Width over depth: as in published models of the size, or the power of phi that is nearest to that."""
+    layers: int = Field(0, ge=0, le=512)
+    """Its depth; 0: from the budget and the shape."""
+    hidden: int = Field(0, ge=0, le=65_536)
+    """Its width; 0: from the budget and the shape."""
+    heads: int = Field(0, ge=0, le=1024)
+    """Its attention heads; 0: so many that each is about 64 wide."""
+    tokenizer: str = ""
+    """Whose tokenizer it takes: a local folder, a Hub id or "builtin:phi-demo"; empty trains one on the training rows."""
+    packing: bool = True
+    """Lay all texts end to end, each closed by the end token, and cut them into full blocks; off: a row a text."""
+
+    @field_validator("parameters")
+    @classmethod
+    def _is_budget(cls, parameters: str) -> str:
+        found = _BUDGET.fullmatch(parameters)
+        if not found or not 10_000 <= _budget(found) <= 100_000_000_000:
+            raise ValueError('allowed: a number with K, M or B, such as "3M" or "1.3B", from 10K to 100B')
+        return parameters
+
+    @property
+    def budget(self) -> int:
+        """The parameters as a number."""
+        found = _BUDGET.fullmatch(self.parameters)
+        return _budget(found) if found else 0
+
+
+def _budget(found: re.Match[str]) -> int:
+    return round(float(found[1]) * {"": 1, "K": 1e3, "M": 1e6, "B": 1e9}[found[2]])
 
 
 class Source(Table):
@@ -55,12 +102,22 @@ class Source(Table):
     role: Literal["train", "validation"] = "train"
     """train: is split and mixed; validation: is used for validation as it is."""
     columns: dict[str, str] = Field(default_factory=dict)
-    """Which column holds what: instruction, input, output, prompt, completion, messages or text = "column"."""
+    """Which column holds what: instruction, input, output, prompt, completion, messages, text, label, source, summary,
+    context, question or answer = "column"."""
+    delimiter: str = ""
+    """What separates the columns of a .csv or .tsv file, such as ";"; empty: a comma, in a .tsv file a tab."""
+    quote: str = '"'
+    """The mark around a field of a .csv or .tsv file that holds a separator; empty: no field is quoted."""
+    encoding: str = ""
+    """How the text files are encoded, such as "latin-1" or "utf-16"; empty: UTF-8."""
+    header: bool = True
+    """Whether the first record of a .csv or .tsv file names the columns; false names them column1, column2, ..."""
 
     @field_validator("columns")
     @classmethod
     def _known_fields(cls, columns: dict[str, str]) -> dict[str, str]:
-        known = ("text", "instruction", "input", "output", "prompt", "completion", "messages", "system")
+        known = ("text", "instruction", "input", "output", "prompt", "completion", "messages", "system",
+                 "label", "labels", "source", "summary", "context", "question", "answer")  # fmt: skip
         for field in columns:
             if field not in known:
                 raise ValueError(f'"{field}" is no field; allowed: {", ".join(known)}')
@@ -70,6 +127,46 @@ class Source(Table):
     def _one_place(self) -> Source:
         if bool(self.path) == bool(self.hub):
             raise ValueError("a source has either path or hub")
+        return self
+
+    @field_validator("encoding")
+    @classmethod
+    def _known_encoding(cls, encoding: str) -> str:
+        return transform_rules.encoding(encoding)
+
+    @model_validator(mode="after")
+    def _dialect(self) -> Source:
+        transform_rules.dialect(self)
+        return self
+
+
+class Transform(Table):
+    do: Literal[
+        "rename", "drop", "filter", "cast", "template", "strip-html", "normalise", "deduplicate", "sample", "shuffle"
+    ]
+    """What is done to the rows; transforms are applied in the order they stand in."""
+    source: int | str = 0
+    """The one source it is for, as its number from 1 or its path; 0: every source."""
+    columns: dict[str, str] | Annotated[tuple[str, ...], Field(strict=False)] = ()
+    """rename: { new = "old" }; cast: { x = "int", "float", "text" or "bool" }; drop, strip-html, normalise: a list."""
+    where: str = ""
+    """filter: rows for which this holds are kept, such as `len(text) > 20 and lower(lang) in ["en", "de"]`."""
+    column: str = ""
+    """template: the column that the text goes into."""
+    template: str = ""
+    """template: Jinja over the row's columns, such as "{{ title }}: {{ body }}"."""
+    form: Literal["NFC", "NFKC"] = "NFC"
+    """normalise: the Unicode form; NFKC also makes ligatures, full-width and raised characters plain ones."""
+    on: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    """deduplicate: of rows that agree in these columns the first is kept; empty: in all columns."""
+    rows: int = Field(0, ge=0)
+    """sample: how many rows of each source are kept, drawn by the project's seed."""
+    share: float = Field(0.0, ge=0.0, le=1.0)
+    """sample: which share of each source's rows is kept, drawn by the project's seed."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> Transform:
+        transform_rules.check(self)
         return self
 
 
@@ -88,10 +185,23 @@ class Data(Table):
     """Longest row in tokens; what is beyond is cut off and counted."""
     train_on: Literal["completion", "everything"] = "completion"
     """completion gives loss on the answers alone, everything on the prompts too."""
-    template: Literal["auto", "chat", "instruction", "plain"] = "auto"
-    """How a row becomes text: the model's chat template, the Instruction/Input/Output layout, or as it is."""
+    template: Literal["auto", "chat", "instruction", "plain", "summarisation", "qa"] = "auto"
+    """How a row becomes text: the model's chat template, the Instruction/Input/Output layout, as it is, or laid out for
+    summaries (source, summary) or for answers to questions (context, question, answer)."""
+    cut: Literal["end", "source"] = "end"
+    """What a row beyond max_length loses: its end, or the end of its source (context, input); then the answer stays."""
+    labels: tuple[Annotated[str, StringConstraints(min_length=1)], ...] = Field(default=(), strict=False)
+    """The classes, for model.task = "classification" or "multi-label"; empty: those found in the training rows."""
     sources: tuple[Source, ...] = Field(default=(), strict=False)
     """The files and Hub data sets, as [[data.sources]] tables."""
+    transforms: tuple[Transform, ...] = Field(default=(), strict=False)
+    """What is done to the rows before anything else sees them, in order, as [[data.transforms]] tables."""
+
+    @model_validator(mode="after")
+    def _one_layout(self) -> Data:
+        if self.template in ("summarisation", "qa") and self.format != "auto":
+            raise ValueError(f'template = "{self.template}" says what a row holds: leave format at "auto"')
+        return self
 
 
 class Lora(Table):
@@ -103,6 +213,16 @@ class Lora(Table):
     """Dropout on the adapter's input."""
     targets: str | Annotated[tuple[str, ...], Field(strict=False)] = "all-linear"
     """"all-linear" (every linear layer but the head), or a list of module names, each of which must match."""
+    variant: Literal["lora", "rslora", "dora"] = "lora"
+    """rslora scales by alpha / sqrt(rank), for high ranks; dora trains each row's length apart, for low ranks."""
+    init: Literal["default", "pissa", "olora"] = "default"
+    """Start of the adapter: nothing, or the base's leading directions (pissa by SVD, olora by QR), to learn faster."""
+    plus_ratio: float = Field(0.0, ge=0.0, le=1000.0)
+    """LoRA+: how many times faster the B matrices learn than the A matrices; 0: off, 16 is usual."""
+    modules_to_save: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    """Modules that are trained whole beside the adapter and saved with it, such as "lm_head" or a norm."""
+    trainable_tokens: Annotated[tuple[str | int, ...], Field(strict=False)] = ()
+    """Tokens, as text or id, whose embeddings are trained too: for special tokens that the base never learnt."""
 
     @field_validator("targets")
     @classmethod
@@ -113,18 +233,39 @@ class Lora(Table):
             raise ValueError("an empty list or name trains nothing")
         return targets
 
+    @field_validator("plus_ratio")
+    @classmethod
+    def _plus_ratio(cls, ratio: float) -> float:
+        if 0.0 < ratio < 1.0:
+            raise ValueError("allowed: 0 (off), or a ratio from 1 on; 16 is usual")
+        return ratio
+
 
 class Train(Table):
+    method: Literal["lora", "full"] = "lora"
+    """lora trains an adapter on a frozen base; full trains every weight, in more memory, and leaves a whole model."""
     epochs: float = Field(1.0, gt=0.0, le=10_000.0)
     """Passes over the training rows."""
     max_steps: int = Field(0, ge=0)
     """Optimiser steps; 0 goes by epochs."""
     learning_rate: float = Field(2e-4, gt=0.0, le=10.0)
     """Peak learning rate."""
-    scheduler: Literal["constant", "linear", "cosine", "cosine_with_restarts", "phi_restarts"] = "cosine"
+    scheduler: Literal[
+        "constant",
+        "linear",
+        "cosine",
+        "cosine_with_floor",
+        "cosine_with_restarts",
+        "phi_restarts",
+        "warmup_stable_decay",
+    ] = "cosine"
     """Shape of the learning rate after warm-up; phi_restarts: cosine periods, each phi times the one before."""
     restarts: int = Field(3, ge=0, le=20)
     """How often cosine_with_restarts and phi_restarts start again."""
+    floor: float = Field(0.1, ge=0.0, le=1.0)
+    """Share of the peak learning rate that cosine_with_floor ends at; the other schedules take no notice of it."""
+    decay: float = Field(0.2, ge=0.0, le=1.0)
+    """Share of the steps, the last ones, in which warmup_stable_decay falls to 0 as 1 - sqrt(x)."""
     warmup: float = Field(phi.WARMUP, ge=0.0)
     """Warm-up: a share of the steps below 1 (golden: 0.0618 = 0.1/phi), a number of steps from 1 on."""
     batch_size: int = Field(0, ge=0, le=65_536)
@@ -135,6 +276,10 @@ class Train(Table):
     """Tokens an optimiser step should see, where grad_accum is 0."""
     weight_decay: float = Field(0.0, ge=0.0, le=10.0)
     """Decoupled weight decay of AdamW on the trained matrices."""
+    optimizer: Literal["adamw", "adamw_8bit", "paged_adamw_8bit", "paged_adamw", "adafactor"] = "adamw"
+    """8-bit states take a quarter, adafactor next to nothing; paged ones move to main memory when a GPU is full."""
+    beta2: float = Field(0.999, ge=0.0, lt=1.0)
+    """How long AdamW remembers squared gradients; 0.95 is usual for a model from scratch, whose gradients change fast."""
     max_grad_norm: float = Field(1.0, ge=0.0)
     """Gradients are clipped to this norm; 0: not clipped."""
     precision: Literal["auto", "bf16", "fp16", "fp32"] = "auto"
@@ -145,6 +290,12 @@ class Train(Table):
     """Prompts of the validation rows that the model answers at each evaluation, to be read beside the loss; 0: none."""
     sample_tokens: int = Field(40, ge=1, le=1024)
     """Longest of these answers in tokens."""
+    score: Literal["none", "rouge-l", "exact-match"] = "none"
+    """Score generated answers at each evaluation: rouge-l for summaries, exact-match (and token F1) for short ones."""
+    score_rows: int = Field(32, ge=1, le=10_000)
+    """How many of the validation rows are answered for the score, spread evenly; more are steadier and take longer."""
+    score_tokens: int = Field(64, ge=1, le=4096)
+    """Longest of the scored answers in tokens; what a good answer takes should fit."""
     early_stopping: int = Field(0, ge=0)
     """Stop after so many evaluations without improvement; 0: off."""
     eval_every: int = Field(0, ge=0)
@@ -162,8 +313,8 @@ class Train(Table):
 class Launch(Table):
     where: Literal["background", "here"] = "background"
     """background: a process of its own that outlives the terminal; here: inside the app."""
-    processes: int = Field(1, ge=1, le=1)
-    """Trainer processes."""
+    processes: int = Field(1, ge=1, le=64)
+    """Trainer processes on this machine, one for each GPU; they share the rows of a step, so the result stays the same."""
 
 
 class Chat(Table):
@@ -185,6 +336,7 @@ class Project(Table):
     seed: int = Field(42, ge=0, lt=2**32)
     """Seed of the split, the mix, the order of the rows, the adapter's initial weights and dropout."""
     model: Model = Model()
+    scratch: Scratch = Scratch()
     data: Data = Data()
     lora: Lora = Lora()
     train: Train = Train()
@@ -192,3 +344,14 @@ class Project(Table):
     launch: Launch = Launch()
 
     model_config = ConfigDict(use_attribute_docstrings=True, populate_by_name=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _new_models_are_trained_whole(cls, tables: Any) -> Any:
+        """Without a word on train.method a new model is trained whole: there is nothing an adapter could lie on."""
+        if not isinstance(tables, dict):
+            return tables
+        model, train = tables.get("model"), tables.get("train", {})
+        if isinstance(model, dict) and isinstance(train, dict) and model.get("init") == "scratch":
+            return {**tables, "train": {"method": "full", **train}}
+        return tables

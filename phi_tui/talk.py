@@ -43,14 +43,20 @@ def talk(
     console.print(Text("loading the model", style="dim"))
     from phi_tui.engine import chat as engine
     from phi_tui.engine.console import quiet
+    from phi_tui.engine.labels import has_head
+
+    if has_head(frozen):
+        from phi_tui.score_talk import score_talk
+
+        return score_talk(frozen, file.parent, place, None if base or found is None else found, prompt, _read)
 
     with quiet():
         speaker = engine.load(
             frozen,
             file.parent,
             place,
-            None if base or found is None else found.adapter,
-            with_template_of=found.adapter if found else None,
+            None if base or found is None else found.result_folder,
+            with_template_of=found.result_folder if found else None,
         )
     remembers = speaker.template.name == "chat"
     system = [{"role": "system", "content": chat.system}] if chat.system else []
@@ -85,7 +91,7 @@ def _trained(place: Workspace, name: str, run_id: str) -> Any:
     if run_id:
         return run.find(place, f"{name}/{run_id}")
     runs = run.listed(place, name)
-    return next((r for r in runs if (r.adapter / "adapter_model.safetensors").is_file()), None)
+    return next((r for r in runs if r.has_result), None)
 
 
 def _read() -> str | None:

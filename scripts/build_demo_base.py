@@ -1,178 +1,85 @@
-"""Build the demo base model: corpus, tokenizer and pretraining from scratch in one command.
+"""Build the demo base model: write its corpus as rows, replay `demo_base.toml` on them, and pack what comes out.
 
-The demo ships a model of its own, so that the first fine-tuning run needs neither a download nor a licence
-question. Everything follows from one seed; the figures of the run go into the model card beside the weights.
+The demo ships a model of its own, so that the first fine-tuning run needs neither a download nor a licence question.
+It is pretrained by phi-tui itself; what stands here is only what phi-tui does not do: the corpus, bfloat16, the card.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import math
 import random
-import time
-from dataclasses import dataclass
+import shutil
 from pathlib import Path
+from typing import Any
 
-import torch
-from demo_corpus import SEPARATOR, documents
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from torch.nn import functional
-from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from demo_corpus import documents
+
+from phi_tui import project, run
+from phi_tui.engine.pretrain import shape_of
+from phi_tui.engine.stream import block_length
+from phi_tui.replay import Options, replay
+from phi_tui.workspace import Workspace
 
 ROOT = Path(__file__).resolve().parent.parent
-PAD = "<|pad|>"
+PROJECT = Path(__file__).with_name("demo_base.toml")
 SIZE_LIMIT = 6_000_000
-SEQUENCE = 256
+WORDS = 14_000_000
+KEPT = ("tokenizer.json", "tokenizer_config.json")
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """The choices of the pretraining run."""
-
-    seed: int = 1618
-    words: int = 14_000_000
-    held_out_share: float = 0.01
-    steps: int = 4400
-    batch: int = 16
-    learning_rate: float = 2e-3
-    warmup: int = 150
-    floor: float = 0.05
-    threads: int = 2
+def write_corpus(path: Path, seed: int, words: int) -> dict[str, int]:
+    """Write the documents as rows with a text each, shuffled, and return how many documents and words there are."""
+    texts = list(documents(seed, words))
+    random.Random(seed).shuffle(texts)
+    path.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts), "utf-8")
+    return {"documents": len(texts), "words": sum(len(text.split()) for text in texts)}
 
 
-def train_tokenizer(texts: list[str]) -> PreTrainedTokenizerFast:
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=2048,
-        special_tokens=[SEPARATOR, PAD],
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator(texts, trainer)
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        bos_token=SEPARATOR,
-        eos_token=SEPARATOR,
-        pad_token=PAD,
-        model_max_length=512,
-        clean_up_tokenization_spaces=False,
-    )
+def pack(model: Path, output: Path, card: str) -> int:
+    """Write the trained model in bfloat16 into `output`, with its tokenizer and card, and return the bytes it takes.
 
+    The chat template stays behind: the model continues text and knows no conversation.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM
 
-def pack(tokenizer: PreTrainedTokenizerFast, texts: list[str]) -> torch.Tensor:
-    """Join all documents, each closed by the end token, and cut them into rows of one length."""
-    end = tokenizer.convert_tokens_to_ids(SEPARATOR)
-    stream: list[int] = []
-    for start in range(0, len(texts), 10_000):
-        for encoded in tokenizer.backend_tokenizer.encode_batch(texts[start : start + 10_000]):
-            stream.extend(encoded.ids)
-            stream.append(end)
-    # One token more than the sequence, because the targets are the inputs moved by one.
-    rows = len(stream) // (SEQUENCE + 1)
-    return torch.tensor(stream[: rows * (SEQUENCE + 1)], dtype=torch.int16).view(rows, SEQUENCE + 1)
-
-
-def new_model(tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
-    config = LlamaConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=192,
-        num_hidden_layers=6,
-        intermediate_size=448,
-        num_attention_heads=6,
-        num_key_value_heads=6,
-        max_position_embeddings=512,
-        tie_word_embeddings=True,
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
-        use_cache=True,
-    )
-    return LlamaForCausalLM(config)
-
-
-def mean_loss(model: LlamaForCausalLM, rows: torch.Tensor) -> torch.Tensor:
-    # Half the time of float32 on a processor with bfloat16 instructions; the weights stay float32.
-    with torch.autocast("cpu", torch.bfloat16):
-        logits = model(input_ids=rows[:, :-1], use_cache=False).logits
-    return functional.cross_entropy(logits.float().flatten(0, 1), rows[:, 1:].flatten())
-
-
-@torch.no_grad()
-def held_out_loss(model: LlamaForCausalLM, rows: torch.Tensor, batch: int) -> float:
-    model.eval()
-    losses = [float(mean_loss(model, part.long())) * len(part) for part in torch.split(rows, batch)]
-    model.train()
-    return sum(losses) / len(rows)
-
-
-def learning_rate(recipe: Recipe, step: int) -> float:
-    if step < recipe.warmup:
-        return recipe.learning_rate * (step + 1) / recipe.warmup
-    done = (step - recipe.warmup) / (recipe.steps - recipe.warmup)
-    return recipe.learning_rate * (recipe.floor + (1 - recipe.floor) * 0.5 * (1 + math.cos(math.pi * done)))
-
-
-def make_optimizer(model: LlamaForCausalLM, recipe: Recipe) -> torch.optim.AdamW:
-    """Weight decay acts on matrices only; norms are scales around one and must not be pulled to zero."""
-    matrices = [weight for weight in model.parameters() if weight.dim() > 1]
-    others = [weight for weight in model.parameters() if weight.dim() <= 1]
-    groups = [{"params": matrices, "weight_decay": 0.1}, {"params": others, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=recipe.learning_rate, betas=(0.9, 0.95))
-
-
-def pretrain(
-    model: LlamaForCausalLM,
-    tokenizer: PreTrainedTokenizerFast,
-    train: torch.Tensor,
-    held_out: torch.Tensor,
-    recipe: Recipe,
-    snapshots: Path | None,
-) -> None:
-    optimizer = make_optimizer(model, recipe)
-    generator = torch.Generator().manual_seed(recipe.seed)
-    order = torch.empty(0, dtype=torch.long)
-    started = saved = time.monotonic()
-    for step in range(recipe.steps):
-        if len(order) < recipe.batch:
-            order = torch.cat([order, torch.randperm(len(train), generator=generator)])
-        rows, order = train[order[: recipe.batch]].long(), order[recipe.batch :]
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate(recipe, step)
-        loss = mean_loss(model, rows)
-        loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        optimizer.zero_grad()
-        if step % 50 == 0 or step == recipe.steps - 1:
-            speed = (step + 1) * recipe.batch * SEQUENCE / (time.monotonic() - started)
-            print(f"step {step} loss {loss.item():.4f} tokens/s {speed:.0f}", flush=True)
-        if step % 500 == 499:
-            print(f"held-out loss {held_out_loss(model, held_out[:64], recipe.batch):.4f}", flush=True)
-        if snapshots is not None and time.monotonic() - saved > 300:
-            save(model, tokenizer, snapshots)
-            saved = time.monotonic()
-
-
-def save(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    copy = LlamaForCausalLM(model.config)
-    copy.load_state_dict(model.state_dict())
-    copy = copy.to(torch.bfloat16)
-    copy.generation_config = GenerationConfig(
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
-    )
-    copy.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    for path in folder.iterdir():
+    output.mkdir(parents=True, exist_ok=True)
+    AutoModelForCausalLM.from_pretrained(model, dtype=torch.bfloat16).save_pretrained(output)
+    for name in KEPT:
+        shutil.copyfile(model / name, output / name)
+    (output / "README.md").write_text(card, encoding="utf-8")
+    for path in output.iterdir():
         path.chmod(0o644)  # safetensors makes its file readable to the owner alone
+    return sum(path.stat().st_size for path in output.iterdir())
+
+
+def figures_of(done: run.Run, corpus: dict[str, int]) -> dict[str, object]:
+    """Return the card's figures: what was trained on what, and what came of it."""
+    frozen, shape = done.project(), shape_of(done.model)
+    result: dict[str, Any] = done.result() or {}
+    train = frozen.train
+    step = train.batch_size * train.grad_accum * block_length(frozen)
+    return {
+        "Architecture": f"Llama, {shape.layers} layers, hidden size {shape.hidden}, {shape.heads} heads, tied "
+        f"embeddings, context {shape.context}",
+        "Parameters": f"{shape.parameters:,}",
+        "Weights": "bfloat16",
+        "Vocabulary": f"{shape.vocabulary:,} (byte-level BPE)",
+        "Corpus": f"{corpus['documents']:,} documents, {corpus['words']:,} words",
+        "Steps": f"{result['steps']:,} of {step:,} tokens",
+        "Tokens seen": f"{result['steps'] * step:,}",
+        "Optimizer": f"AdamW, learning rate {train.learning_rate}, {train.warmup:g} warm-up steps, {train.scheduler}",
+        "Seed": frozen.seed,
+        "Seconds": f"{result['seconds']:.0f}",
+        "Unigram perplexity": f"{result['unigram_perplexity']:.3f}",
+        "Held-out loss": f"{result['eval_loss']:.4f}",
+        "Held-out perplexity": f"{result['perplexity']:.3f}",
+    }
 
 
 def model_card(figures: dict[str, object]) -> str:
+    """Return the card as Markdown with the Hub's front matter."""
     rows = "\n".join(f"| {name} | {value} |" for name, value in figures.items())
     return f"""---
 license: apache-2.0
@@ -186,7 +93,7 @@ a download. It writes simple English and knows no instruction format: answering 
 of the demo teaches it. It is meant for that demo and for tests, not as a source of facts.
 
 The training text is made by a seeded grammar (`scripts/demo_corpus.py`) and contains no foreign text.
-`python scripts/build_demo_base.py` rebuilds the folder.
+`python scripts/build_demo_base.py` makes such a folder from `scripts/demo_base.toml`.
 
 | Figure | Value |
 | --- | --- |
@@ -197,47 +104,32 @@ Licence: Apache-2.0.
 
 
 def main() -> None:
+    """Make the corpus, replay the project, and write the folder."""
     parser = argparse.ArgumentParser(description="Build the demo base model from scratch.")
     parser.add_argument("--output", type=Path, default=ROOT / "phi_tui" / "demo" / "base")
-    parser.add_argument("--snapshots", type=Path, help="folder for a usable copy every five minutes")
-    parser.add_argument("--steps", type=int, default=Recipe.steps)
-    arguments = parser.parse_args()
-    recipe = Recipe(steps=arguments.steps)
-    started = time.monotonic()
-    torch.set_num_threads(recipe.threads)
-    torch.manual_seed(recipe.seed)
-
-    texts = list(documents(recipe.seed, recipe.words))
-    word_count = sum(len(text.split()) for text in texts)
-    random.Random(recipe.seed).shuffle(texts)
-    cut = int(len(texts) * recipe.held_out_share)
-    tokenizer = train_tokenizer(texts[cut : cut + 40_000])
-    held_out, train = pack(tokenizer, texts[:cut]), pack(tokenizer, texts[cut:])
-    model = new_model(tokenizer)
-    size = {"documents": len(texts), "words": word_count, "train tokens": train.numel()}
-    print(json.dumps(size), flush=True)
-    pretrain(model, tokenizer, train, held_out, recipe, arguments.snapshots)
-
-    loss = held_out_loss(model, held_out, recipe.batch)
-    figures: dict[str, object] = {
-        "Architecture": "Llama, 6 layers, hidden size 192, 6 heads, tied embeddings, context 512",
-        "Parameters": f"{model.num_parameters():,}",
-        "Weights": "bfloat16",
-        "Vocabulary": f"{len(tokenizer):,} (byte-level BPE)",
-        "Corpus": f"{len(texts):,} documents, {word_count:,} words, {train.numel():,} training tokens",
-        "Steps": f"{recipe.steps:,} of {recipe.batch} x {SEQUENCE} tokens",
-        "Tokens seen": f"{recipe.steps * recipe.batch * SEQUENCE:,}",
-        "Optimizer": f"AdamW, learning rate {recipe.learning_rate}, {recipe.warmup} warm-up steps, cosine",
-        "Seed": recipe.seed,
-        "Seconds": f"{time.monotonic() - started:.0f}",
-        "Machine": "2 CPU cores",
-        "Held-out loss": f"{loss:.4f}",
-        "Held-out perplexity": f"{math.exp(loss):.3f}",
-    }
-    save(model, tokenizer, arguments.output)
-    (arguments.output / "README.md").write_text(model_card(figures), encoding="utf-8")
-    total = sum(path.stat().st_size for path in arguments.output.iterdir())
-    print(json.dumps(figures | {"bytes": total}, default=str), flush=True)
+    parser.add_argument(
+        "--workspace", type=Path, default=ROOT / "demo-workspace" / "base", help="corpus, tokens and run"
+    )
+    parser.add_argument("--words", type=int, default=WORDS)
+    parser.add_argument("--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE")
+    parser.add_argument("--resume", action="store_true", help="go on with a run that was stopped")
+    given = parser.parse_args()
+    place = given.workspace.absolute()
+    place.mkdir(parents=True, exist_ok=True)
+    file = place / PROJECT.name
+    shutil.copyfile(PROJECT, file)
+    known = place / "demo_corpus.json"
+    if not (given.resume and known.is_file()):
+        corpus = write_corpus(place / "demo_corpus.jsonl", project.load(file).seed, given.words)
+        known.write_text(json.dumps(corpus), "utf-8")
+    corpus = json.loads(known.read_text("utf-8"))
+    code = replay(file, Options(overrides=tuple(given.overrides), resume=given.resume))
+    if code:
+        raise SystemExit(code)
+    done = run.listed(Workspace(place), "demo_base")[0]
+    figures = figures_of(done, corpus)
+    total = pack(done.model, given.output, model_card(figures))
+    print(json.dumps(figures | {"bytes": total}), flush=True)
     if total > SIZE_LIMIT:
         raise SystemExit(f"the demo model takes {total:,} bytes, more than {SIZE_LIMIT:,}")
 

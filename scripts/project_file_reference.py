@@ -11,7 +11,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel
 
-from phi_tui.schema import Project, Source
+from phi_tui.schema import Project, Source, Transform
 
 PAGE = Path(__file__).parent.parent / "docs" / "project-file.md"
 
@@ -33,6 +33,7 @@ def page() -> str:
             parts.append(f"## `[{name}]`\n\n" + _table(field.annotation.model_fields))
             if name == "data":
                 parts.append("### `[[data.sources]]`\n\n" + _table(Source.model_fields))
+                parts.append("### `[[data.transforms]]`\n\n" + _table(Transform.model_fields))
     return "\n".join(parts)
 
 

@@ -12,6 +12,7 @@ base download, which reads the variable at each call, set HF_ENDPOINT to `hub.en
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import hashlib
 import json
@@ -36,6 +37,9 @@ class Repository:
     commits: dict[str, dict[str, bytes]] = field(default_factory=dict)
     refs: dict[str, str] = field(default_factory=dict)
     token: str = ""
+    private: bool = False
+    message: str = ""
+    """What the newest pushed commit says."""
 
     def commit_of(self, revision: str) -> str | None:
         if revision in self.commits:
@@ -64,6 +68,10 @@ class LoopbackHub:
         """Per file name: after how many bytes of an answer to cut the connection, one entry an answer."""
         self.damaged: set[str] = set()
         """Names of files that are served with their last byte flipped."""
+        self.writers: dict[str, str] = {}
+        """Token -> the namespace that it may write to; nobody may unless a test says so."""
+        self.uploaded: dict[str, bytes] = {}
+        """Large files that came, by their SHA-256, before a commit names them."""
         self._connections: set[socket.socket] = set()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
         self._server.daemon_threads = True
@@ -174,6 +182,9 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         self._answer()
 
+    def do_PUT(self) -> None:
+        self._answer()
+
     def _answer(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         url = urlsplit(self.path)
@@ -186,6 +197,8 @@ class _Handler(BaseHTTPRequestHandler):
             )
         )
         parts = [unquote(part) for part in url.path.strip("/").split("/")]
+        if self._written(parts, body):
+            return
         if parts[0] == "api" and len(parts) >= 4 and parts[1] in ("models", "datasets"):
             kind: Kind = "models" if parts[1] == "models" else "datasets"
             self._api(kind, "/".join(parts[2:4]), parts[4:], parse_qs(url.query), body)
@@ -197,6 +210,73 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._refuse(404, "", "Not Found")
 
+    def _written(self, parts: list[str], body: bytes) -> bool:
+        """Answer what a push asks for: create, look at the card, say how each file comes, take it, commit."""
+        said = (self.headers.get("Authorization") or "").removeprefix("Bearer ")
+        if parts == ["api", "validate-yaml"]:
+            self._send_json({"errors": [], "warnings": []})
+        elif parts == ["api", "repos", "create"]:
+            asked = json.loads(body)
+            repo = f"{asked['organization']}/{asked['name']}"
+            if self._may_write(said, repo):
+                if ("models", repo) in self.hub.repositories:
+                    self._refuse(409, "", "You already created this model repo")
+                else:
+                    made = Repository({"0" * 40: {}}, {"main": "0" * 40}, private=asked.get("visibility") == "private")
+                    self.hub.repositories["models", repo] = made
+                    self._send_json({"url": f"{self.hub.endpoint}/{repo}"})
+        elif parts[0] == "upload" and self.command == "PUT":
+            self.hub.uploaded[parts[1]] = body
+            self._send(200, b"", {})
+        elif parts[2:] == ["info", "lfs", "objects", "batch"]:
+            if self._may_write(said, "/".join(parts[:2]).removesuffix(".git")):
+                objects = [
+                    {**one, "actions": {"upload": {"href": f"{self.hub.endpoint}/upload/{one['oid']}"}}}
+                    for one in json.loads(body)["objects"]
+                ]
+                self._send_json({"transfer": "basic", "objects": objects})
+        elif parts[:2] == ["api", "models"] and parts[4:5] == ["preupload"]:
+            if self._may_write(said, "/".join(parts[2:4])):
+                files = [
+                    {
+                        "path": one["path"],
+                        "uploadMode": "lfs" if _is_large(one["path"]) else "regular",
+                        "shouldIgnore": False,
+                    }
+                    for one in json.loads(body)["files"]
+                ]
+                self._send_json({"files": files})
+        elif parts[:2] == ["api", "models"] and parts[4:5] == ["commit"]:
+            if self._may_write(said, "/".join(parts[2:4])):
+                self._commit("/".join(parts[2:4]), [json.loads(line) for line in body.splitlines()])
+        else:
+            return False
+        return True
+
+    def _commit(self, repo: str, lines: list[dict[str, Any]]) -> None:
+        repository = self.hub.repositories["models", repo]
+        files = dict(repository.commits[repository.refs["main"]])
+        for line in lines:
+            value = line["value"]
+            if line["key"] == "header":
+                repository.message = value["summary"]
+            elif line["key"] == "file":
+                files[value["path"]] = base64.b64decode(value["content"])
+            elif line["key"] == "lfsFile":
+                files[value["path"]] = self.hub.uploaded[value["oid"]]
+                assert hashlib.sha256(files[value["path"]]).hexdigest() == value["oid"]
+        commit = self.hub.add(repo, files)
+        self._send_json({"commitUrl": f"{self.hub.endpoint}/{repo}/commit/{commit}", "commitOid": commit})
+
+    def _may_write(self, said: str, repo: str) -> bool:
+        if not said or said not in self.hub.writers:
+            self._refuse(401, "", "Invalid username or password.")
+            return False
+        if self.hub.writers[said] != repo.partition("/")[0]:
+            self._refuse(403, "", f"You don't have the rights to create a model under the namespace {repo}")
+            return False
+        return True
+
     def _open(self, kind: Kind, repo: str, revision: str) -> tuple[str, dict[str, bytes]] | None:
         """Return the commit and its files, or refuse as the Hub would and return None."""
         repository = self.hub.repositories.get((kind, repo))
@@ -204,6 +284,10 @@ class _Handler(BaseHTTPRequestHandler):
             # The real one answers 401 to a stranger, so as not to tell which private repositories exist.
             known = bool(self.headers.get("Authorization"))
             self._refuse(404 if known else 401, "RepoNotFound", "Repository not found")
+            return None
+        said = (self.headers.get("Authorization") or "").removeprefix("Bearer ")
+        if repository.private and self.hub.writers.get(said) != repo.partition("/")[0]:
+            self._refuse(404 if said else 401, "RepoNotFound", "Repository not found")
             return None
         commit = repository.commit_of(revision)
         if commit is None:
@@ -235,7 +319,7 @@ class _Handler(BaseHTTPRequestHandler):
                     "modelId": repo,
                     "author": repo.partition("/")[0],
                     "sha": commit,
-                    "private": False,
+                    "private": self.hub.repositories[kind, repo].private,
                     "gated": "manual" if self.hub.repositories[kind, repo].token else False,
                     "disabled": False,
                     "tags": [],

@@ -69,7 +69,12 @@ class Terminal:
     def text(self) -> str:
         """What a person sees."""
         with self._lock:
-            return "\n".join(line.rstrip() for line in self.screen.display)
+            buffer, columns = self.screen.buffer, range(self.screen.columns)
+            # Not `display`, which stumbles over a combining mark in an empty cell; the second half of a wide
+            # character is an empty text.
+            return "\n".join(
+                "".join(buffer[row][column].data for column in columns).rstrip() for row in range(self.screen.lines)
+            )
 
     def press(self, *keys: str) -> None:
         """Type keys: names of KEYS, or text as it is."""

@@ -110,7 +110,7 @@ def test_only_what_differs_is_written() -> None:
         ('name="x"\n[data]\nsplit=1.5', ["data.split"]),
         ('name="x"\n[[data.sources]]\npth="a"', ["data.sources.0.pth", "'path'"]),
         ('name="x"\n[[data.sources]]\npath="a"\nhub="b/c"', ["data.sources.0", "path or hub"]),
-        ('name="x"\n[[data.sources]]\npath="a"\ncolumns={answer="b"}', ["answer", "output"]),
+        ('name="x"\n[[data.sources]]\npath="a"\ncolumns={reply="b"}', ["answer", "output"]),
         ('name="x"\n[lora]\ntargets=[]', ["lora.targets"]),
         ('name="x"\n[lora]\nrank=0', ["lora.rank"]),
         ('name="x"\nschema=9', ["schema"]),

@@ -1,5 +1,6 @@
 """A run's state is read from its last words and its lock; requests reach the trainer once."""
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -102,3 +103,16 @@ def test_a_symlinked_run_folder_is_refused(tmp_path: Path) -> None:
 def test_files_and_folders_are_the_owners_alone(made: run.Run) -> None:
     assert made.path.stat().st_mode & 0o777 == 0o700
     assert (made.path / "project.toml").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_lock_can_be_waited_for(tmp_path: Path) -> None:
+    asked: list[int] = []
+    with contextlib.ExitStack() as first:
+        first.enter_context(run.lock(tmp_path / "lock", "something"))
+
+        def waiting() -> None:
+            asked.append(1)
+            first.close()
+
+        with run.lock(tmp_path / "lock", "something", waiting=waiting):
+            assert asked == [1]

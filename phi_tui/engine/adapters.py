@@ -15,10 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from phi_tui.engine import checkpoints, plan
+from phi_tui.engine import adapting, checkpoints, plan
 from phi_tui.errors import InputError
 
 WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
+WHOLE = ("model.safetensors", "model.safetensors.index.json")
 
 T = TypeVar("T")
 
@@ -75,7 +76,7 @@ def steadily(folder: Path, read: Callable[[], T]) -> T | None:
 
 
 def mark(folder: Path) -> Mark:
-    """Return the mark of the adapter in `folder`; InputError where there is none."""
+    """Return the mark of the adapter, or of the whole model, in `folder`; InputError where there is none."""
     found = steadily(folder, lambda: _mark(folder))
     if found is None:
         raise _none(folder)
@@ -143,7 +144,7 @@ class Adapted:
             if plan.out_of_memory(error):
                 raise
             raise InputError(f"the adapter does not fit this base: {_first_line(error)}", where=where) from error
-        lacking = [key for key in result.missing_keys if name in key]
+        lacking = _lacking(self._adapted, [key for key in result.missing_keys if name in key])
         for what, keys in (("lacks", lacking), ("has no place for", result.unexpected_keys)):
             if keys:
                 raise InputError(f"the adapter does not fit this base: it {what} {keys[0]}", where=where)
@@ -157,6 +158,7 @@ class Adapted:
         if not going:
             return
         if len(going) == len(self._names):
+            _put_back(self.model)
             self.model = self._adapted.unload()
             self._adapted = None
             self._names.clear()
@@ -176,11 +178,31 @@ class Adapted:
             self._adapted.set_adapter(name, inference_mode=True)
 
 
+def _lacking(adapted: Any, missing: list[str]) -> list[str]:
+    """Return the missing weights that nothing else brings: those of a tied output head are its embeddings'."""
+    if not missing:
+        return []
+    named = dict(adapted.named_parameters(remove_duplicate=False))
+    brought = {id(weight) for key, weight in named.items() if key not in missing}
+    return [key for key in missing if key not in named or id(named[key]) not in brought]
+
+
+def _put_back(model: Any) -> None:
+    """Put a base's own modules back where adapters brought whole ones: unloading would leave the trained ones there."""
+    for name, module in list(model.named_modules()):
+        if type(module).__name__ == "ModulesToSaveWrapper":
+            parent, _, leaf = name.rpartition(".")
+            setattr(model.get_submodule(parent), leaf, module.original_module)
+
+
 def _mark(folder: Path) -> Mark:
-    for name in (WEIGHTS, CONFIG):
+    weights = WEIGHTS
+    if adapting.is_whole(folder):
+        weights = next((name for name in WHOLE if (folder / name).is_file()), WHOLE[0])
+    for name in (weights,) if weights in WHOLE else (WEIGHTS, CONFIG):
         if not (folder / name).is_file():
             raise _none(folder)
-    status = (folder / WEIGHTS).stat()
+    status = (folder / weights).stat()
     return Mark(str(folder), status.st_ino, status.st_mtime_ns, status.st_size)
 
 

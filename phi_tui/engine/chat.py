@@ -12,14 +12,18 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from phi_tui.engine import bases, loading
+from phi_tui.engine import adapting, loading, pretrain
 from phi_tui.engine import device as devices
+from phi_tui.engine.labels import Labels
 from phi_tui.engine.render import Encoder, Message, Template, TemplateMismatch, choose, prompt
 from phi_tui.errors import InputError
 from phi_tui.schema import Chat, Project
 from phi_tui.workspace import Workspace
+
+if TYPE_CHECKING:
+    from phi_tui.engine.scorer import Scorer
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +200,16 @@ class Layout:
     template: Template
     weights: str
     context: int
+    labels: Labels | None = None
+    """What the head says, where the adapter has one."""
+    max_length: int = 1024
+
+    def scorer(self, model: Any) -> Scorer:
+        """Return the scorer that `model`, which has a head, becomes with this layout."""
+        from phi_tui.engine.scorer import Scorer
+
+        assert self.labels is not None
+        return Scorer(model, self.tokenizer, self.template, self.labels, self.max_length)
 
     def speaker(self, model: Any) -> Speaker:
         """Return the speaker that `model` becomes with this layout."""
@@ -214,7 +228,10 @@ def layout(project: Project, base: Path, trained: Path | None) -> Layout:
         try:
             note = json.loads((trained / "phi-tui.json").read_text("utf-8"))
             template = Template(note["template"], tokenizer.chat_template, tokenizer.eos_token, tuple(note["stops"]))
-            return Layout(tokenizer, template, str(note["weights"]), context)
+            learnt = Labels.from_json(note["labels"]) if "labels" in note else None
+            return Layout(
+                tokenizer, template, str(note["weights"]), context, learnt, int(note.get("max_length", 1024))
+            )
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise InputError(f"the adapter's note is damaged: {error}", where=str(trained / "phi-tui.json")) from None
     device = devices.current()
@@ -224,12 +241,16 @@ def layout(project: Project, base: Path, trained: Path | None) -> Layout:
     return Layout(tokenizer, template, "bfloat16" if device.type == "cuda" and device.bf16 else "float32", context)
 
 
-def bare(folder: Path, weights: str, attention: str) -> Any:
-    """Load the base in `folder` onto the device of this machine, ready to speak."""
+def bare(
+    folder: Path, weights: str, attention: str, labels: Labels | None = None, *, quantization: str = "none"
+) -> Any:
+    """Load the base in `folder` onto the device of this machine, ready to speak, or with `labels` with a new head."""
     import torch
 
-    model = loading.base(folder, getattr(torch, weights), attention)
-    return model.to(devices.current().type).eval()
+    device = devices.current().type
+    dtype = getattr(torch, weights)
+    model = loading.base(folder, dtype, attention, labels, quantization=quantization, device=device)
+    return loading.onto(model, device).eval()
 
 
 def load(
@@ -243,11 +264,14 @@ def load(
     """Load the project's base, with the adapter in `adapter` on it or bare.
 
     The template is the one trained: that of `with_template_of` where it is given, for a bare base or a checkpoint,
-    else the adapter's own; without either it is chosen as for a new project.
+    else the adapter's own; without either it is chosen as for a new project.  A whole model in `adapter` needs no base.
     """
-    base = bases.resolve(project.model, root, workspace.models)
+    if adapter and adapting.is_whole(adapter):
+        known = layout(project, adapter, with_template_of or adapter)
+        return known.speaker(bare(adapter, known.weights, project.model.attention))
+    base = pretrain.base_of(project, root, workspace)
     known = layout(project, base.folder, with_template_of or adapter)
-    model = bare(base.folder, known.weights, project.model.attention)
+    model = bare(base.folder, known.weights, project.model.attention, quantization=project.model.quantization)
     if adapter:
-        model = loading.with_adapter(model, adapter).to(model.device).eval()
+        model = loading.onto(loading.with_adapter(model, adapter), model.device).eval()
     return known.speaker(model)

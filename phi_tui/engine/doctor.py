@@ -14,9 +14,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from phi_tui.engine import labels
 from phi_tui.engine.formats import Detected, detect, normalise, remarks
 from phi_tui.engine.sources import Finding, Row, files_of, name_of, read
 from phi_tui.engine.split import row_key
+from phi_tui.engine.transforms import Counts
 from phi_tui.errors import InputError, PhiError
 from phi_tui.schema import Source
 
@@ -85,6 +87,7 @@ class DataReport:
     mix_stopped: str = ""
     characters: dict[str, Lengths] = field(default_factory=dict)
     fingerprint: str = ""
+    transforms: list[Counts] = field(default_factory=list)
 
     @property
     def read(self) -> int:
@@ -113,6 +116,7 @@ class Survey:
         self._keys = bytearray()
         self._file_numbers = array("I")
         self._lines = array("Q")
+        self._numbers: dict[str, int] = {}
         self._first: dict[bytes, int] = {}
 
     @property
@@ -181,7 +185,8 @@ class Survey:
             tell(item)
 
     def _keep(self, row: dict[str, Any], origin: Row, tell: Tell) -> None:
-        if not self.files or self.files[-1] != origin.file:
+        number = self._numbers.setdefault(origin.file, len(self.files))  # a shuffle goes to and fro between files
+        if number == len(self.files):
             self.files.append(origin.file)
         key = row_key(row)
         first = self._first.setdefault(key, self.kept)
@@ -190,7 +195,7 @@ class Survey:
             file, line = self.place(first)
             tell(Finding("warning", "duplicate", origin.file, origin.line, f"says the same as {file}:{line}"))
         self._keys += key
-        self._file_numbers.append(len(self.files) - 1)
+        self._file_numbers.append(number)
         self._lines.append(origin.line)
         self.lengths.append(_characters(row))
 
@@ -216,7 +221,7 @@ class Survey:
 def _characters(row: dict[str, Any]) -> int:
     if "messages" in row:
         return sum(len(message["content"]) for message in row["messages"])
-    return sum(map(len, row.values()))
+    return sum(len(value) for value in row.values() if isinstance(value, str))
 
 
 def lengths(values: Iterable[int]) -> Lengths:
@@ -244,15 +249,17 @@ def in_both(train: Iterable[tuple[Survey, int]], validation: Iterable[tuple[Surv
     return count
 
 
-def read_all(files: Sequence[Path], root: Path) -> Iterator[Row | Finding]:
-    """Stream the rows of several files, one after the other."""
+def read_all(files: Sequence[Path], root: Path, dialect: Source | None = None) -> Iterator[Row | Finding]:
+    """Stream the rows of several files, one after the other; `dialect` is the source that says how to read them."""
     for path in files:
-        yield from read(path, name_of(path, root))
+        yield from read(path, name_of(path, root), dialect)
 
 
-def examine(paths: list[Path]) -> tuple[DataReport, list[Finding]]:
+def examine(paths: list[Path], task: str = "") -> tuple[DataReport, list[Finding]]:
     """Read every row of the files (or folders) `paths`, each a source, and return the report and all
     findings.
+
+    With a `task` that trains a head, rows are read as a text and a label, and the labels are looked at too.
 
     Nothing inside a file raises: what is wrong with it as a whole is a finding at line 0.  Raises InputError
     for a path that cannot be opened at all.
@@ -267,8 +274,10 @@ def examine(paths: list[Path]) -> tuple[DataReport, list[Finding]]:
         surveys.append(survey)
         try:
             files = files_of(Source(path=str(path)), root)
-            for _ in survey.rows(read_all(files, root), tell=findings.append):
-                pass
+            rows = survey.rows(read_all(files, root), form=task or "auto", tell=findings.append)
+            said = [row["label"] for row in rows if "label" in row]  # by reading them they are examined
+            if said:
+                labels.look(task, said, findings.append)
         except PhiError as error:
             message = error.what if error.where in ("", str(path)) else f"{error.where}: {error.what}"
             findings.append(Finding("error", "file", str(path), 0, message, error.fix))

@@ -10,7 +10,7 @@ import contextlib
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from phi_tui.engine.loss import collate, nll, trained_tokens
@@ -23,6 +23,8 @@ class Evaluation:
     nll: float
     tokens: int
     seconds: float
+    scores: dict[str, float] = field(default_factory=dict, kw_only=True)
+    """What its answers were scored, where train.score asks for it."""
 
     @property
     def loss(self) -> float:
@@ -36,6 +38,16 @@ class Evaluation:
             return math.exp(self.loss)
         except OverflowError:
             return math.inf
+
+    def event(self) -> dict[str, Any]:
+        """What the journal's event says of it."""
+        return {
+            "eval_loss": self.loss,
+            "perplexity": self.perplexity,
+            "tokens": self.tokens,
+            "seconds": self.seconds,
+            **self.scores,
+        }
 
 
 def batches(lengths: list[int], token_budget: int) -> list[list[int]]:

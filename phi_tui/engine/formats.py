@@ -11,10 +11,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from phi_tui.engine.labels import TASKS
 from phi_tui.engine.sources import Finding, Row
 from phi_tui.errors import InputError
+from phi_tui.schema import Data
 
-Format = Literal["text", "instruction", "prompt-completion", "chat"]
+Format = Literal[
+    "text", "instruction", "prompt-completion", "chat", "classification", "multi-label", "regression",
+    "summarisation", "qa",
+]
+
+ANSWERS = ("summarisation", "qa")
+"""The formats that data.template names."""
 
 _ALIASES: dict[str, tuple[str, ...]] = {
     "instruction": ("instruction", "question", "query"),
@@ -51,6 +59,11 @@ class Detected:
     reason: str
 
 
+def wanted(data: Data) -> str:
+    """What the rows of a project are: as data.format says, or as the layout for summaries or questions demands."""
+    return data.template if data.template in ANSWERS else data.format
+
+
 def detect(
     sample: Sequence[dict[str, Any]],
     *,
@@ -64,6 +77,20 @@ def detect(
     Raises InputError, with the columns seen, when nothing fits.
     """
     given = columns or {}
+    if named in TASKS:
+        from phi_tui.engine import label_rows
+
+        return label_rows.detect(sample, named, columns=given, where=where)
+    if named in ANSWERS:
+        from phi_tui.engine import answer_rows
+
+        return answer_rows.detect(sample, named, columns=given, where=where)
+    if "label" in given or "labels" in given:
+        raise InputError(
+            'columns maps a label, and model.task = "causal-lm" reads none',
+            where=where,
+            fix='set model.task = "classification", "multi-label" or "regression"',
+        )
     seen = list(dict.fromkeys(column for row in sample for column in row))
     lacking = [column for column in given.values() if column not in seen]
     if lacking:
@@ -100,6 +127,14 @@ def _mapping(form: Format, seen: list[str], given: dict[str, str], *, exact: boo
 
 def normalise(row: Row, detected: Detected) -> dict[str, Any] | Finding:
     """Return the canonical form of a row, or the Finding that says why it has none."""
+    if detected.format in TASKS:
+        from phi_tui.engine import label_rows
+
+        return label_rows.normalise(row, detected)
+    if detected.format in ANSWERS:
+        from phi_tui.engine import answer_rows
+
+        return answer_rows.normalise(row, detected)
     if detected.format == "chat":
         return _messages(row, row.fields.get(detected.columns["messages"]))
     out: dict[str, Any] = {}

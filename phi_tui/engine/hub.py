@@ -30,6 +30,9 @@ _TOKENIZER = (
     "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.json",
     "vocab.txt", "merges.txt", "tokenizer.model", "spiece.model", "chat_template.jinja", "chat_template.json",
 )  # fmt: skip
+_LEFTOVER = re.compile(r"\.(.+?)\.(?:[0-9a-f]{12}\.partial|old)")
+STALE_SECONDS = 14 * 24 * 3600
+"""Age from which an unfinished download is taken for forgotten."""
 _INDEX = "model.safetensors.index.json"
 _SHARD = re.compile(r"model-\d+-of-\d+\.safetensors")
 
@@ -94,6 +97,7 @@ def fetch(
     revision, no safetensors, a full disk.
     """
     folder = folder_of(repo, models)
+    clean_up(models)
     present = held(folder)
     complete = present if present and present.has(weights=weights, tokenizer=tokenizer) else None
     if complete and (not revision or complete.is_commit(revision)):
@@ -128,6 +132,27 @@ def fetch(
             fix="make room or choose another folder with --workspace, and start again: what is there is kept",
         ) from None
     return folder, commit
+
+
+def clean_up(models: Path, now: float | None = None) -> None:
+    """Remove what killed processes left in `models`: downloads untouched for two weeks, and bases already replaced.
+
+    A younger one is kept, for it goes on where it was, and so is one that a living process is at.
+    """
+    before = (time.time() if now is None else now) - STALE_SECONDS
+    for left in (path for path in models.glob(".*") if _LEFTOVER.fullmatch(path.name) and path.is_dir()):
+        folder = left.with_name(_LEFTOVER.sub(r"\1", left.name))
+        with contextlib.suppress(OSError), lock_of(folder).open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # A base was moved aside and its successor never came: it is put back, whatever its age.
+            if left.name.endswith(".old") and not folder.exists():
+                os.rename(left, folder)
+            elif left.name.endswith(".old") or _newest(left) < before:
+                shutil.rmtree(left, ignore_errors=True)
+
+
+def _newest(folder: Path) -> float:
+    return max(path.lstat().st_mtime for path in (folder, *folder.rglob("*")))
 
 
 def is_offline() -> bool:
@@ -205,6 +230,8 @@ def _download(
     """Fetch `files` into a staging folder of this commit, then join them to `folder` or put them in its place."""
     present = held(folder)
     kept = present.files if present and present.revision == commit else {}
+    if present and kept:
+        asked = asked or present.asked  # more of the same: the name that it was asked for by stays known
     staging = folder.with_name(f".{folder.name}.{commit[:12]}.partial")
     staging.mkdir(parents=True, exist_ok=True, mode=0o700)
     missing = [file for file in files if kept.get(file.name) != file.size]

@@ -10,6 +10,7 @@ import os
 import re
 from collections.abc import Iterator
 
+from phi_tui.engine.hub_errors import endpoint
 from phi_tui.engine.rows import Row
 from phi_tui.errors import InputError
 from phi_tui.schema import Source
@@ -62,7 +63,7 @@ def _hub_error(source: Source, error: Exception, number: int) -> InputError:
         fix = "try again; a file on disk does not depend on the network"
     elif "gated" in text or "403" in text or "401" in text:
         what = "is gated or private"
-        page = f"https://huggingface.co/datasets/{source.hub}"
+        page = f"{endpoint()}/datasets/{source.hub}"
         fix = f"ask for access at {page}, then log in with `hf auth login` or set HF_TOKEN"
     elif isinstance(error, ConnectionError) or "Couldn't reach" in text:
         what = "the Hub cannot be reached"

@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from phi_tui import journal, run, schema
-from phi_tui.engine import bases, hub_search, lockfile, model_list, preflight, raw, ready, rows_on_disk
+from phi_tui.engine import bases, hub_search, lockfile, model_list, preflight, pretrain, raw, ready, rows_on_disk
 from phi_tui.engine import first_rows as first
 from phi_tui.engine import survey as surveys
+from phi_tui.engine import transform_preview as previews
 from phi_tui.engine.download import Listener
 from phi_tui.engine.preflight import Job
 from phi_tui.engine.prepare import Prepared, prepare
@@ -52,7 +53,7 @@ _kept: _Kept | None = None
 def survey(task: Task) -> dict[str, Any]:
     """Prepare a project's data without its base's weights: report, findings, tokens, lengths."""
     project, root, workspace = _project(task)
-    return surveys.survey(task, project, root, workspace)
+    return surveys.survey(task, pretrain.as_rows(project), root, workspace)
 
 
 def rows(task: Task) -> dict[str, Any]:
@@ -62,19 +63,25 @@ def rows(task: Task) -> dict[str, Any]:
     if part not in _PARTS:
         raise InputError(f"there is no part {part!r}", fix=f"one of {', '.join(_PARTS)}")
     count, start = max(0, min(_number(task, "count"), MAX_PAGE)), _number(task, "start")
-    kept = _prepared(task, project, root, workspace)
+    kept = _prepared(task, pretrain.as_rows(project), root, workspace)
     return rows_on_disk.page(
         kept.prepared.ready.folder, workspace.raw(project.name), part, start, count, kept.viewer, kept.dropped
     )
 
 
 def raw_rows(task: Task) -> dict[str, Any]:
-    """The first rows of files, before anything is mapped."""
+    """The first rows of files, before anything is mapped; as the `source` (from 0) of `project` where it is named."""
     files = task.arguments.get("files")
     if not isinstance(files, list):
         raise InputError("the request names no files")
     root = Path(_text(task, "root"))
-    return {"files": first.first_rows([str(file) for file in files], _number(task, "count"), root, task.check)}
+    of = None
+    if "project" in task.arguments:
+        project, number = parse(_text(task, "project")), _number(task, "source")
+        if not 0 <= number < len(project.data.sources):
+            raise InputError("the project has no such source")
+        of = project, number
+    return {"files": first.first_rows([str(file) for file in files], _number(task, "count"), root, task.check, of)}
 
 
 def plan(task: Task) -> dict[str, Any]:
@@ -93,7 +100,7 @@ def plan(task: Task) -> dict[str, Any]:
         "layers": job.shape.layers,
         "hidden": job.shape.hidden,
         **{key: value for key, value in asdict(made).items() if key != "memory"},
-        "memory": {**asdict(made.memory), "total": made.memory.total},
+        "memory": {**asdict(made.memory), "total": made.memory.total, "parts": made.memory.parts()},
         "notes": job.notes,
         "golden": preflight.golden(project),
         "targets": job.targets,
@@ -170,7 +177,14 @@ def describe(task: Task) -> dict[str, Any]:
     }
 
 
+def transform_preview(task: Task) -> dict[str, Any]:
+    """The first rows before and after the project's transforms."""
+    project, root, _ = _project(task)
+    return previews.requested(task, project, root)
+
+
 HANDLERS: dict[str, Handler] = {
+    "transform_preview": transform_preview,
     "survey": survey,
     "rows": rows,
     "raw_rows": raw_rows,
@@ -216,16 +230,19 @@ def _prepared(task: Task, project: Project, root: Path, workspace: Workspace) ->
     """Return what the project is prepared to, from the last time where nothing it depends on has changed."""
     global _kept
     parts = [project.name, project.seed, project.model.model_dump(mode="json"), project.data.model_dump(mode="json")]
+    parts += [project.scratch.model_dump(mode="json")] if pretrain.from_scratch(project) else []
     key = json.dumps([str(root), str(workspace.root), raw.fingerprint(project, root), *parts])
     if _kept and _kept.key == key:
         made, base = _kept.prepared.ready, _kept.prepared.base
         hashed = ready.tokenizer_hash(base.folder)
-        expected = ready.fingerprint(project, made.data_hash, hashed, _kept.prepared.template)
+        fingerprint, _ = pretrain.token_stage(project)
+        expected = fingerprint(project, made.data_hash, hashed, _kept.prepared.template)
         if raw.fresh(project, root, workspace.raw(project.name)) and ready.opened(made.folder, expected):
             return _kept
     _kept = None
     prepared = prepare(project, root, workspace, surveys.Phases(task), weights=False)
-    dropped = surveys.left_out(task, project, workspace, prepared)
+    # Blocks are no rows: which of them were left out is asked where rows are shown, as they are.
+    dropped = set() if pretrain.packs(project) else surveys.left_out(task, project, workspace, prepared)
     _kept = _Kept(key, prepared, Viewer(prepared.tokenizer), dropped)
     return _kept
 

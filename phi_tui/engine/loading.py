@@ -1,4 +1,4 @@
-"""Loading a base and putting an adapter on it, the one way for training, evaluation and chat.
+"""Loading a base and putting a trained adapter on it, the one way for training, evaluation and chat.
 
 Weights come from safetensors only and no code of a stranger's runs, both said explicitly: the defaults would ask
 on standard input.
@@ -9,8 +9,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from phi_tui.engine import quantised
+from phi_tui.engine.labels import Labels
 from phi_tui.errors import InputError
-from phi_tui.schema import Project
 
 
 def tokenizer(folder: Path) -> Any:
@@ -35,13 +36,31 @@ def config(folder: Path) -> Any:
         ) from error
 
 
-def base(folder: Path, dtype: Any, attention: str = "auto") -> Any:
-    """Load the base's weights in `dtype` with the attention implementation asked for; auto lets the model choose."""
+def base(
+    folder: Path,
+    dtype: Any,
+    attention: str = "auto",
+    labels: Labels | None = None,
+    seed: int = 0,
+    *,
+    quantization: str = "none",
+    device: str = "cpu",
+) -> Any:
+    """Load the base's weights in `dtype` with the attention implementation asked for; auto lets the model choose.
+
+    With `labels` it has a new head for them, seeded by `seed`, in the place of its output layer.  With a
+    `quantization` ("int8" or "nf4") the weights are quantised onto `device` as they are read, and stay there.
+    """
+    choice: dict[str, Any] = {} if attention == "auto" else {"attn_implementation": attention}
+    if quantization != "none":
+        choice["quantization_config"] = quantised.config(quantization, dtype)
+        choice["device_map"] = {"": 0 if device == "cuda" else device}
+    if labels is not None:
+        return _with_head(folder, dtype, choice, labels, seed)
     from transformers import AutoModelForCausalLM
 
-    choice = {} if attention == "auto" else {"attn_implementation": attention}
     try:
-        return AutoModelForCausalLM.from_pretrained(
+        model = AutoModelForCausalLM.from_pretrained(
             str(folder),
             dtype=dtype,
             trust_remote_code=False,
@@ -51,33 +70,39 @@ def base(folder: Path, dtype: Any, attention: str = "auto") -> Any:
         )
     except (OSError, ValueError, KeyError, TypeError, ImportError, RuntimeError) as error:
         raise InputError(f"the base cannot be loaded: {_first_line(error)}", where=str(folder)) from error
+    return quantised.settle(model)
 
 
-def with_new_adapter(model: Any, project: Project, targets: list[str], base_id: str) -> Any:
-    """Put a fresh LoRA adapter on `model`; its initial weights follow torch's seed, which the caller sets."""
-    from peft import LoraConfig, TaskType, get_peft_model
+def onto(model: Any, device: str) -> Any:
+    """Return `model` on `device`; a quantised one is there already and must not be moved."""
+    return model if quantised.is_quantised(model) else model.to(device)
 
-    from phi_tui.engine.targets import fan_in_fan_out
 
-    lora = project.lora
-    adapter = LoraConfig(
-        task_type=TaskType.CAUSAL_LM,
-        r=lora.rank,
-        lora_alpha=lora.alpha,
-        lora_dropout=lora.dropout,
-        target_modules=targets,
-        bias="none",
-        fan_in_fan_out=fan_in_fan_out(model),
-    )
-    adapted = get_peft_model(model, adapter)
-    # The folder a base lay in on this machine means nothing elsewhere; the id does.
-    adapted.peft_config["default"].base_model_name_or_path = base_id
-    return adapted
+def _with_head(folder: Path, dtype: Any, choice: dict[str, Any], labels: Labels, seed: int) -> Any:
+    """Load a base's body and put a head for `labels` on it."""
+    from transformers import AutoModelForSequenceClassification
+
+    from phi_tui.engine import classify
+
+    try:
+        model = AutoModelForSequenceClassification.from_pretrained(
+            str(folder),
+            config=classify.configure(config(folder), labels, pad_id(tokenizer(folder))),
+            dtype=dtype,
+            trust_remote_code=False,
+            use_safetensors=True,
+            local_files_only=True,
+            **choice,
+        )
+    except (OSError, ValueError, KeyError, TypeError, ImportError, RuntimeError) as error:
+        raise InputError(f"the base cannot be loaded: {_first_line(error)}", where=str(folder)) from error
+    return classify.finish(quantised.settle(model), seed)
 
 
 def with_adapter(model: Any, adapter: Path) -> Any:
     """Put a trained adapter on `model`, frozen."""
     from peft import PeftModel
+    from safetensors import SafetensorError
 
     if not (adapter / "adapter_model.safetensors").is_file():
         raise InputError(
@@ -87,7 +112,7 @@ def with_adapter(model: Any, adapter: Path) -> Any:
         )
     try:
         return PeftModel.from_pretrained(model, str(adapter), is_trainable=False)
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
         raise InputError(f"the adapter does not fit this base: {_first_line(error)}", where=str(adapter)) from error
 
 

@@ -1,7 +1,7 @@
 """The loss: negative log-likelihood of the trained tokens, the same sum for training and for evaluation.
 
 The output head runs only where a label is trained (`logits_to_keep` with a boolean mask), so prompts and padding
-cost no logits.  Labels are masked by position, never by token id: an EOS that is trained stays trained even where
+cost no logits; many of them are taken a block at a time (`engine.head`).  Labels are masked by position, never by token id: an EOS that is trained stays trained even where
 the pad token has the same id.
 """
 
@@ -25,19 +25,25 @@ def nll(model: Any, batch: dict[str, Any]) -> Any:
     import torch
     from torch.nn.functional import cross_entropy
 
+    from phi_tui.engine import head
+
     labels = batch["labels"]
     keep = torch.zeros_like(labels, dtype=torch.bool)
     keep[:, :-1] = labels[:, 1:] != IGNORED
     targets = labels[:, 1:][keep[:, :-1]]
-    output = model(
-        input_ids=batch["input_ids"],
-        attention_mask=batch["attention_mask"],
-        logits_to_keep=keep,
-        use_cache=False,
-    )
+    output_layer = head.in_blocks(model, len(targets))
+    with head.put_off(output_layer) as kept:
+        output = model(
+            input_ids=batch["input_ids"],
+            attention_mask=batch["attention_mask"],
+            logits_to_keep=keep,
+            use_cache=False,
+        )
     logits = output.logits
     if logits.dim() == 3:  # an architecture that keeps all positions
         logits = logits[keep]
+    if output_layer is not None:
+        return head.nll(logits, output_layer, targets, kept.dtype)
     return cross_entropy(logits.float(), targets, reduction="sum")
 
 

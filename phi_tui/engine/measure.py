@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from phi_tui import run
+from phi_tui.engine import adapting, classify, loading, preflight
 from phi_tui.engine import device as devices
-from phi_tui.engine import loading, preflight
 from phi_tui.engine.evaluate import evaluate
 from phi_tui.engine.prepare import prepare
 from phi_tui.engine.train import EVAL_TOKENS
@@ -37,12 +38,16 @@ def measure(
         )
     found = _run_of(project, workspace, run_id)
     rows = load_from_disk(str(prepared.ready.folder))["validation"]
-    model = loading.base(prepared.base.folder, getattr(torch, job.weights), project.model.attention).to(job.device.type)
+    folder, known = prepared.base.folder, prepared.labels
+    held, device, attention = project.model.quantization, job.device.type, project.model.attention
+    dtype = getattr(torch, job.weights)
+    model = loading.base(folder, dtype, attention, known, project.seed, quantization=held, device=device)
+    model = loading.onto(model, device)
     pad = loading.pad_id(prepared.tokenizer)
 
     def perplexity(model: Any, what: str) -> Any:
         say("phase", name="evaluate", detail=what)
-        return evaluate(
+        return (functools.partial(classify.evaluate, labels=known) if known else evaluate)(
             model,
             rows,
             pad_id=pad,
@@ -52,24 +57,28 @@ def measure(
         )
 
     base = perplexity(model, "the base")
-    adapted = perplexity(loading.with_adapter(model, found.adapter), f"run {found.id}") if found else None
-    return {
+    adapted = None
+    if found and adapting.is_whole(found.result_folder):
+        del model
+        whole = loading.base(found.result_folder, dtype, attention, known, project.seed)
+        adapted = perplexity(loading.onto(whole, device), f"run {found.id}")
+    elif found:
+        adapted = perplexity(loading.with_adapter(model, found.adapter), f"run {found.id}")
+    figures = {
         "run": found.id if found else None,
-        "adapter": str(found.adapter) if found else None,
+        "adapter": str(found.result_folder) if found else None,
         "eval_loss": adapted.loss if adapted else None,
         "perplexity": adapted.perplexity if adapted else None,
         "base_perplexity": base.perplexity,
         "tokens": base.tokens,
     }
+    return figures | classify.figures(adapted, base.event()) if known else figures
 
 
 def _run_of(project: Project, workspace: Workspace, run_id: str) -> run.Run | None:
     if run_id:
         found = run.find(workspace, f"{project.name}/{run_id}")
-        if not (found.adapter / "adapter_model.safetensors").is_file():
+        if not found.has_result:
             raise InputError(f"run {found.id} has no adapter", where=str(found.path))
         return found
-    return next(
-        (r for r in run.listed(workspace, project.name) if (r.adapter / "adapter_model.safetensors").is_file()),
-        None,
-    )
+    return next((r for r in run.listed(workspace, project.name) if r.has_result), None)

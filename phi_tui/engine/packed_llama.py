@@ -83,7 +83,7 @@ class PackedLlama:
             x = LlamaLayer.apply(x, frozen, pack, training, *_adapters(layer))
         kept = targets != -100
         hidden = base.norm(x[kept])
-        return _Nll.apply(hidden, self._inner.lm_head.weight, targets[kept])  # type: ignore[no-any-return]
+        return _Nll.apply(hidden, self._inner.lm_head.weight, targets[kept])
 
 
 class _Nll(torch.autograd.Function):

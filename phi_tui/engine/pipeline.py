@@ -15,11 +15,12 @@ from typing import Any
 
 from phi_tui import journal, run
 from phi_tui.atomic import write_text
-from phi_tui.engine import lockfile, preflight
+from phi_tui.engine import lockfile, preflight, trackers
 from phi_tui.engine.preflight import Job
 from phi_tui.engine.prepare import Prepared, prepare
 from phi_tui.engine.sources import Finding
 from phi_tui.engine.train import train
+from phi_tui.engine.transforms import numbered
 from phi_tui.errors import InputError, PhiError, Refusal, Stopped
 from phi_tui.project import differences, text
 from phi_tui.run import Run
@@ -31,7 +32,7 @@ Say = Callable[..., None]
 _COUNTED_EVERY = 1.0
 """Seconds between two events that only count rows: an hour of tokenising must not fill a journal."""
 
-FREE_TO_CHANGE = ("chat.", "launch.", "train.keep_checkpoints", "train.report_to")
+FREE_TO_CHANGE = ("chat.", "launch.where", "train.keep_checkpoints", "train.report_to")
 """Settings (by prefix) that may differ on a resume: they decide nothing of the result."""
 
 
@@ -88,7 +89,8 @@ def execute(
             if on_run:
                 on_run(going_on, job)
             tell("phase", name="start", run=going_on.id, steps=job.plan.steps, notes=job.notes)
-            figures = train(job, going_on, lock, tell, stopping=stopping, resume=resume)
+            with trackers.telling(going_on, tell) as heard:
+                figures = train(job, going_on, lock, heard, stopping=stopping, resume=resume)
             tell("done", **figures)
         return figures
 
@@ -126,7 +128,8 @@ def into(
             else:
                 lockfile.write(lock_file, lock)
             tell("phase", name="start", run=going_on.id, steps=job.plan.steps, notes=job.notes)
-            figures = train(job, going_on, lock, tell, stopping=stopping, resume=resume)
+            with trackers.telling(going_on, tell) as heard:
+                figures = train(job, going_on, lock, heard, stopping=stopping, resume=resume)
             tell("done", **figures)
             return figures
 
@@ -172,9 +175,13 @@ def absolute(project: Project, root: Path) -> Project:
     base = project.model.base
     if not base.startswith("builtin:") and (root / base).exists():
         base = str((root / base).absolute())
+    scratch = project.scratch
+    if scratch.tokenizer and (root / scratch.tokenizer).is_dir():
+        scratch = scratch.model_copy(update={"tokenizer": str((root / scratch.tokenizer).absolute())})
     return project.model_copy(
         update={
-            "data": project.data.model_copy(update={"sources": sources}),
+            "scratch": scratch,
+            "data": project.data.model_copy(update={"sources": sources, "transforms": numbered(project)}),
             "model": project.model.model_copy(update={"base": base}),
         }
     )

@@ -13,35 +13,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from phi_tui import phi
+from phi_tui.engine import several
+from phi_tui.engine.memory import Memory as Memory
+from phi_tui.engine.memory import Shape as Shape
+from phi_tui.engine.memory import estimate as estimate
 from phi_tui.engine.ready import Tokens
 from phi_tui.schema import Project
-
-
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """The size of a model: parameters in all, those an adapter trains, layers, width, vocabulary."""
-
-    parameters: int
-    trainable: int
-    layers: int
-    hidden: int
-    intermediate: int
-    vocabulary: int
-
-
-@dataclass(frozen=True, slots=True)
-class Memory:
-    """Estimated bytes by what they hold."""
-
-    weights: int
-    adapter: int
-    activations: int
-    logits: int
-
-    @property
-    def total(self) -> int:
-        """All of it."""
-        return self.weights + self.adapter + self.activations + self.logits
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +50,20 @@ def shape(config: Any, parameters: int, trainable: int) -> Shape:
     )
 
 
-def make(project: Project, train: Tokens, model: Shape, *, on_gpu: bool, weight_bytes: int, available: int) -> Plan:
+def make(
+    project: Project,
+    train: Tokens,
+    model: Shape,
+    *,
+    on_gpu: bool,
+    weight_bytes: int,
+    available: int,
+    evaluates: int = 0,
+) -> Plan:
     """Return the plan; rows a step follow from `tokens_per_step` and the mean length where not set.
 
-    `weight_bytes` is the size of one frozen weight, `available` the device's memory in bytes.  A step holds at
-    most an eighth of an epoch, so that a small data set still gets steps to learn from.
+    `weight_bytes` is the size of one frozen weight, `available` the device's memory in bytes, `evaluates` the longest
+    row of an evaluation (0 without one).  A step holds at most an eighth of an epoch, so that a small data set still gets steps to learn from.
     """
     settings = project.train
     mean = max(1.0, train.tokens / max(1, train.rows))
@@ -95,11 +81,25 @@ def make(project: Project, train: Tokens, model: Shape, *, on_gpu: bool, weight_
         batch = max(1, min(wanted, budget // max(1, train.p95)))
         accum = math.ceil(wanted / batch)
         batch = math.ceil(wanted / accum)
+    processes = project.launch.processes
+    batch, accum = several.share(batch, accum, processes)
     checkpointing = settings.gradient_checkpointing
+    uneven = train.p95 < train.longest  # else the longest rows are of one length, and need no padding
+
+    def held(checkpointing: bool) -> Memory:
+        return estimate(
+            model,
+            batch,
+            train.longest,
+            weight_bytes,
+            checkpointing=checkpointing,
+            padded=uneven,
+            evaluates=evaluates,
+        )
+
     if checkpointing == "auto":
-        without = estimate(model, batch, train.longest, weight_bytes, checkpointing=False)
-        checkpointing = without.total > 0.9 * available
-    per_epoch = math.ceil(math.ceil(train.rows / batch) / accum)
+        checkpointing = held(False).total > 0.9 * available
+    per_epoch = math.ceil(math.ceil(train.rows / (batch * processes)) / accum)
     steps = settings.max_steps or math.ceil(settings.epochs * per_epoch)
     return Plan(
         batch,
@@ -107,28 +107,10 @@ def make(project: Project, train: Tokens, model: Shape, *, on_gpu: bool, weight_
         per_epoch,
         steps,
         phi.warmup_steps(settings.warmup, steps),
-        batch * accum,
-        round(batch * accum * mean),
+        batch * accum * processes,
+        round(batch * accum * processes * mean),
         checkpointing,
-        estimate(model, batch, train.longest, weight_bytes, checkpointing=checkpointing),
-    )
-
-
-def estimate(model: Shape, batch: int, length: int, weight_bytes: int, *, checkpointing: bool) -> Memory:
-    """Return the memory of a step in bytes, for the longest rows.
-
-    Adapter: 16 bytes a parameter (fp32 weight, gradient, two moments of AdamW).  Activations: per token and layer
-    about 10 vectors of the hidden and 4 of the intermediate size in the compute type (attention inputs and outputs,
-    norms, gates), or one hidden vector a layer plus one layer in full when checkpointed.  Logits: two fp32 copies.
-    """
-    tokens = batch * length
-    per_layer = (10 * model.hidden + 4 * model.intermediate) * weight_bytes
-    kept = model.layers * model.hidden * weight_bytes + per_layer if checkpointing else model.layers * per_layer
-    return Memory(
-        weights=model.parameters * weight_bytes,
-        adapter=16 * model.trainable,
-        activations=tokens * kept,
-        logits=8 * tokens * model.vocabulary,
+        held(checkpointing),
     )
 
 

@@ -8,12 +8,28 @@ from __future__ import annotations
 
 import importlib.util
 import shutil
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from phi_tui import phi
+from phi_tui.engine import (
+    adapting,
+    label_checks,
+    loading,
+    lockfile,
+    optimisers,
+    plan,
+    pretrain,
+    quantised,
+    scoring,
+    head,
+    memory,
+    memory_trace,
+    several,
+    source_cut,
+    targets,
+)
 from phi_tui.engine import device as devices
-from phi_tui.engine import loading, lockfile, plan, targets
 from phi_tui.engine.prepare import Prepared
 from phi_tui.errors import PhiError, Refusal
 from phi_tui.schema import Project
@@ -41,24 +57,46 @@ def check(project: Project, prepared: Prepared, workspace: Workspace) -> Job:
     notes: list[str] = []
     config = loading.config(prepared.base.folder)
     device = devices.current()
-    skeleton = targets.skeleton(prepared.base.folder)
+    skeleton = targets.skeleton(prepared.base.folder, prepared.labels.outputs if prepared.labels else 0)
     parameters = sum(weight.numel() for weight in skeleton.parameters())
     names: list[str] = []
-    trainable = 0
+    whole = adapting.trains_all(project)
     try:
-        names = targets.resolve(skeleton, project.lora.targets)
-        trainable = targets.trainable_parameters(skeleton, names, project.lora.rank)
+        names = [] if whole else targets.resolve(skeleton, project.lora.targets)
     except PhiError as error:
         against.append(f"lora.targets: {error.what}")
+    against += adapting.flaws(project, skeleton, prepared.tokenizer, names)
+    against += optimisers.flaws(project.train.optimizer, device) + quantised.flaws(project.model.quantization, device)
+    counted = adapting.count(skeleton, names, project, prepared.tokenizer) if not against else adapting.Counted(0)
+    trainable = counted.trained
     precision: devices.Precision = "fp32"
     try:
-        precision = devices.precision(project.train.precision, device, parameters)
+        precision = devices.precision(project.train.precision, device, parameters, whole=whole)
     except PhiError as error:
         against.append(f"{error.what}; {error.fix}")
-    weights = str(devices.weights_dtype(project.model.dtype, precision)).removeprefix("torch.")
+    # Trained weights are held in fp32 unless said otherwise: in 16 bits most small steps round to nothing.
+    of_weights = "float32" if whole and project.model.dtype == "auto" else project.model.dtype
+    weights = str(devices.weights_dtype(of_weights, precision)).removeprefix("torch.")
     if precision == "fp16" and weights == "float16" and project.model.dtype == "float16":
         notes.append("float16 weights overflow above 65,504; bfloat16 does not")
     shape = plan.shape(config, parameters, trainable)
+    if prepared.labels:
+        shape = label_checks.shape(shape, prepared.labels)
+        against += label_checks.against(project, names)
+        notes += label_checks.notes(project, prepared.labels)
+    shape = replace(
+        shape,
+        quantised=0 if project.model.quantization == "none" else targets.quantisable_parameters(skeleton),
+        quantised_bits=quantised.weight_bits(project.model.quantization),
+        held=counted.held,
+        whole=whole,
+        state_bytes=optimisers.state_bytes(project.train.optimizer),
+    )
+    if not against:
+        walked = memory_trace.trace(skeleton, project, names, prepared.tokenizer, weights, precision)
+        blocks = config.model_type in head.KINDS and not (whole or precision == "fp16" or prepared.labels)
+        shape = replace(shape, trace=walked, device=device.type, in_blocks=blocks)
+    notes += adapting.notes(project, weights)
     weight_bytes = 4 if weights == "float32" else 2
     planned = plan.make(
         project,
@@ -67,25 +105,27 @@ def check(project: Project, prepared: Prepared, workspace: Workspace) -> Job:
         on_gpu=device.type == "cuda",
         weight_bytes=weight_bytes,
         available=device.memory,
+        evaluates=prepared.ready.validation.longest if project.train.evaluate else 0,
     )
     against += _data(project, prepared, config, skeleton)
-    against += _environment(project, config, device)
-    needed = (project.train.keep_checkpoints + 2) * 16 * trainable + 32 * 1024 * 1024
+    against += _environment(project, config, device) + several.flaws(project, device)
+    needed = (project.train.keep_checkpoints + 2) * 16 * (trainable + counted.held) + 32 * 1024 * 1024
     free = shutil.disk_usage(workspace.root).free
     if free < needed:
         against.append(
             f"too little disk: checkpoints and adapter need {needed / 1e6:,.0f} MB, and {free / 1e6:,.0f} MB are free"
         )
-    if planned.memory.total > device.memory:
-        notes.append(
-            f"about {planned.memory.total / 1e9:.1f} GB are needed and {device.name} has {device.memory / 1e9:.1f} GB: "
-            "lower data.max_length or train.batch_size, or set train.gradient_checkpointing = true"
-        )
+    if not against:
+        refused, noted = _memory(project, prepared, shape, planned, weight_bytes, device)
+        against += refused
+        notes += noted
     if against:
         raise Refusal(
             "this run would fail or mislead:\n  - " + "\n  - ".join(against) if len(against) > 1 else against[0]
         )
     notes += _notes(project, prepared, planned)
+    if pretrain.from_scratch(project):
+        notes += pretrain.notes(project, prepared.base.folder, prepared.ready, planned)
     return Job(project, prepared, device, precision, weights, names, shape, planned, notes)
 
 
@@ -106,6 +146,7 @@ def lock(job: Job) -> dict[str, Any]:
             "train_rows": prepared.ready.train.rows,
             "validation_rows": prepared.ready.validation.rows,
         },
+        **({"labels": label_checks.lock(prepared.labels)} if prepared.labels else {}),
         "template": {"name": prepared.template.name, "sha256": prepared.template.hash},
         "device": {
             "type": job.device.type,
@@ -118,7 +159,8 @@ def lock(job: Job) -> dict[str, Any]:
             "batch_size": job.plan.batch_size,
             "grad_accum": job.plan.grad_accum,
             "steps": job.plan.steps,
-        },
+        }
+        | ({"processes": job.project.launch.processes} if job.project.launch.processes > 1 else {}),
     }
 
 
@@ -166,10 +208,14 @@ def _data(project: Project, prepared: Prepared, config: Any, skeleton: Any) -> l
         tokenizer.eos_token_id is not None
         and tokenizer.eos_token_id == tokenizer.unk_token_id
         and tokenizer.pad_token_id == tokenizer.eos_token_id
+        and not prepared.labels
     ):
         against.append(
             "the tokenizer uses one token for unknown text, padding and the end of text: the model cannot learn to stop"
         )
+    formats = [source["format"] for source in prepared.report["sources"]]
+    evaluated = bool(prepared.ready.validation.rows and project.train.evaluate)
+    against += scoring.against(project, formats, evaluated) + source_cut.against(project.data.cut, formats)
     if project.train.early_stopping and not (prepared.ready.validation.rows and project.train.evaluate):
         against.append(
             "train.early_stopping needs validation rows, and none are evaluated: set data.split, add a source with "
@@ -197,13 +243,36 @@ def _environment(project: Project, config: Any, device: devices.Device) -> list[
     return against
 
 
+def _memory(
+    project: Project, prepared: Prepared, shape: memory.Shape, planned: plan.Plan, weight_bytes: int, device: devices.Device
+) -> tuple[list[str], list[str]]:
+    """Return what memory refuses and what is to be noted; what does not fit even a row at a time is refused."""
+    longest, validation = prepared.ready.train.longest, prepared.ready.validation.longest
+    recomputes, evaluates = planned.checkpointing, validation if project.train.evaluate else 0
+    least = memory.estimate(shape, 1, longest, weight_bytes, checkpointing=recomputes, evaluates=evaluates).total
+    has = f"{device.name} has {device.memory / 1e9:.1f} GB"
+    quantised_now = project.model.quantization != "none"
+    if least > device.memory:
+        fix = memory.advice(
+            shape, longest, weight_bytes, device.memory, checkpointing=recomputes, quantised=quantised_now
+        )
+        return [f"about {least / 1e9:.1f} GB are needed for a single row of {longest} tokens and {has}: {fix}"], []
+    if planned.memory.total > device.memory:
+        needed = f"about {planned.memory.total / 1e9:.1f} GB are needed for {planned.batch_size} rows at once and {has}"
+        if project.train.batch_size:
+            return [], [f"{needed}: lower data.max_length or train.batch_size, or set train.gradient_checkpointing = true"]
+        return [], [f"{needed}: the batch is made as small as memory asks for when training starts"]
+    return [], []
+
+
 def _notes(project: Project, prepared: Prepared, planned: plan.Plan) -> list[str]:
     notes = []
     train = prepared.ready.train
     if train.cut_rows:
         notes.append(
             f"{train.cut_rows} of {train.rows} training rows are cut at {project.data.max_length} tokens "
-            f"and lose {train.cut_tokens} tokens"
+            + (f"({train.source_cut_rows} at the end of their source) " if train.source_cut_rows else "")
+            + f"and lose {train.cut_tokens} tokens"
         )
     if train.untrained_rows:
         notes.append(f"{train.untrained_rows} training rows without a trained token are left out")
@@ -211,7 +280,7 @@ def _notes(project: Project, prepared: Prepared, planned: plan.Plan) -> list[str
         notes.append("nothing is evaluated: no perplexity, and the last adapter is kept in place of the best")
     if planned.warmup_steps >= planned.steps:
         notes.append("the warm-up takes the whole run, so the peak learning rate is never reached")
-    if train.tokens > 100 * max(1, train.trained):
+    if train.tokens > 100 * max(1, train.trained) and not prepared.labels:
         notes.append(f"only {train.trained} of {train.tokens} tokens carry loss")
     return notes
 

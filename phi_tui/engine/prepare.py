@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from phi_tui.atomic import write_text
-from phi_tui.engine import bases, loading, raw, ready
+from phi_tui.engine import bases, labels, loading, pretrain, raw, ready
 from phi_tui.engine.checkpoints import sha256
 from phi_tui.engine.render import Template, choose
 from phi_tui.engine.sources import Finding
@@ -35,6 +35,10 @@ class Prepared:
     stops: tuple[int, ...]
     report: dict[str, Any]
     ready: ready.Ready
+    labels: labels.Labels | None = None
+    """What the head is to learn, where the project trains one."""
+    rows: Path = Path()
+    """The folder of the split rows."""
 
 
 def prepare(
@@ -50,36 +54,55 @@ def prepare(
 
     Raises InputError or Refusal; nothing half-written is left behind.  One process prepares a project at a time.
     """
+    labels.check(project)
     workspace.prepare()
-    say("phase", name="base", detail=project.model.base)
-    base = bases.resolve(
-        project.model,
-        root,
-        workspace.models,
-        weights=weights,
-        on_progress=lambda text: say("phase", name="base", detail=text),
-    )
-    tokenizer = loading.tokenizer(base.folder)
-    rows, tokens = workspace.raw(project.name), workspace.ready(project.name)
+    pretrain.check(project)
+    new = pretrain.from_scratch(project)  # its base is made from the rows, so they come first
+    say("phase", name="base", detail="a new one" if new else project.model.base)
+    base = None
+    if not new:
+        base = bases.resolve(
+            project.model,
+            root,
+            workspace.models,
+            weights=weights,
+            on_progress=lambda text: say("phase", name="base", detail=text),
+        )
+    tokenizer = loading.tokenizer(base.folder) if base else None
+    rows, tokens = workspace.raw(project.name), pretrain.tokens_folder(project, workspace)
     make_folder(rows.parent)
     make_folder(tokens.parent)
-    with lock(rows.parent / f".{project.name}.lock", f"preparing {project.name}"):
+    told = 0.0
+
+    def waiting() -> None:
+        """Another process, perhaps the app's preflight, prepares the same project: its work is used, not refused."""
+        nonlocal told
+        if time.monotonic() - told > 1.0:
+            told = time.monotonic()
+            say("phase", name="read", detail="waiting: another process prepares this project")
+
+    with lock(rows.parent / f".{project.name}.lock", f"preparing {project.name}", waiting=waiting):
         if raw.fresh(project, root, rows):
             say("phase", name="read", detail="unchanged, skipped")
         else:
             say("phase", name="read", detail="reading the sources")
             raw.build(project, root, rows, on_finding=on_finding, on_progress=_paced(say, "read"))
         report = json.loads((rows / "report.json").read_text("utf-8"))
+        hashed = data_hash(rows)
+        if base is None:
+            base = pretrain.new_base(project, root, workspace, rows, hashed, say, weights=weights)
+            tokenizer = loading.tokenizer(base.folder)
         stops = loading.stop_ids(base.folder, tokenizer)
         template = choose(project.data.template, _format(report), tokenizer, stops)
-        hashed = data_hash(rows)
-        expected = ready.fingerprint(project, hashed, ready.tokenizer_hash(base.folder), template)
+        fingerprint, build = pretrain.token_stage(project)
+        expected = fingerprint(project, hashed, ready.tokenizer_hash(base.folder), template)
+        known = labels.read(rows) if labels.has_head(project) else None
         made = ready.opened(tokens, expected)
         if made:
             say("phase", name="tokenise", detail="unchanged, skipped")
         else:
             say("phase", name="tokenise", detail="rendering and tokenising")
-            made = ready.build(
+            made = build(
                 project,
                 rows,
                 tokens,
@@ -90,7 +113,7 @@ def prepare(
                 on_finding=on_finding,
                 on_progress=_paced(say, "tokenise"),
             )
-    return Prepared(base, tokenizer, template, stops, report, made)
+    return Prepared(base, tokenizer, template, stops, report, made, known, rows)
 
 
 def data_hash(rows: Path) -> str:
@@ -112,7 +135,8 @@ def data_hash(rows: Path) -> str:
 def _format(report: dict[str, Any]) -> str:
     """The rows' format; conversations decide where sources differ, since they need a template most."""
     formats = [source["format"] for source in report["sources"]]
-    return next((form for form in ("chat", "instruction", "prompt-completion") if form in formats), "text")
+    known = ("chat", "instruction", "prompt-completion", "summarisation", "qa")
+    return next((form for form in known if form in formats), "text")
 
 
 def _paced(say: Say, name: str, every: float = 0.25) -> Callable[[int], None]:

@@ -20,15 +20,20 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from phi_tui import atomic, phi
+from phi_tui.engine import labels
 from phi_tui.engine.doctor import DataReport, MixReport, Survey, in_both, lengths, read_all
+from phi_tui.engine.formats import wanted
 from phi_tui.engine.sources import Finding, Row, files_of, hub_name, name_of, read_hub
 from phi_tui.engine.split import MixPlan, mix, split
+from phi_tui.engine.transforms import Transforms, canonical
 from phi_tui.errors import InputError, Refusal
 from phi_tui.schema import Data, Project, Source
 
 STAGE_VERSION = 1
 """Raised whenever the same sources and settings would give other rows than before."""
 _REPORT = "report.json"
+_DIALECT = {"delimiter": "", "quote": '"', "encoding": "", "header": True}
+"""Keys that count where they are set: what was prepared before there were any is not prepared again."""
 _FILES = ("train.jsonl", "validation.jsonl", "train.origins", "validation.origins", "findings.jsonl")
 _PROGRESS_EVERY = 500
 _SHOWN = 5
@@ -42,12 +47,18 @@ def fingerprint(project: Project, root: Path) -> str:
     """
     data = project.data
     settings = data.model_dump(mode="json", include={"format", "split", "mix", "mix_stop", "skip_bad"})
+    if labels.has_head(project):
+        settings |= {"task": project.model.task, "labels": list(data.labels)}
+    settings["format"] = wanted(data)
+    if data.transforms:
+        settings["transforms"] = canonical(project)
     sources = []
     for source in data.sources:
         # The path itself does not count, only what it leads to: a frozen project names the same files by
         # absolute paths.  Size and time stand for the content, since hashing a gigabyte takes seconds at
         # every start.
         tables = source.model_dump(mode="json", exclude={"path"})
+        tables = {key: value for key, value in tables.items() if key not in _DIALECT or value != _DIALECT[key]}
         files = [] if source.hub else [_stamp(path, root) for path in files_of(source, root)]
         sources.append([tables, files])
     whole = json.dumps([STAGE_VERSION, project.seed, settings, sources], sort_keys=True)
@@ -64,7 +75,8 @@ def fresh(project: Project, root: Path, target: Path) -> bool:
         kept = json.loads((target / _REPORT).read_text("utf-8"))["fingerprint"]
     except (OSError, ValueError, KeyError, TypeError):
         return False
-    return bool(kept == expected) and all((target / name).is_file() for name in _FILES)
+    files = (*_FILES, labels.FILE) if labels.has_head(project) else _FILES
+    return bool(kept == expected) and all((target / name).is_file() for name in files)
 
 
 def _stamp(path: Path, root: Path) -> tuple[str, int, int]:
@@ -94,17 +106,24 @@ def build(
         with atomic.folder(target) as staged, contextlib.ExitStack() as open_files:
             tell.file = open_files.enter_context(_create(staged / "findings.jsonl"))
             parts: list[_Part] = []
+            transforms = Transforms(project)
             for number, source in enumerate(data.sources):
                 scratch = staged / f".source-{number}"
-                parts.append(_gather(source, data, root, scratch, tell, _counted(parts, on_progress)))
+                form = project.model.task if labels.has_head(project) else wanted(data)
+                items = transforms.apply(number, _read(source, root), staged)
+                parts.append(_gather(source, form, items, scratch, tell, _counted(parts, on_progress)))
+            transforms.finish()
             if fingerprint(project, root) != before:
                 raise InputError("a source changed while it was read", where="data.sources", fix="start again")
             _refuse_broken(parts, data, tell)
             sides = _sides(project, parts)
             for name, rows in (("train", sides.train), ("validation", sides.validation)):
                 _write(parts, rows, staged, name)
+            if labels.has_head(project):
+                labels.examine(project, staged, tell)
             report = _report(project, parts, sides, tell)
             report.fingerprint = before
+            report.transforms = transforms.counts
             for number in range(len(parts)):
                 (staged / f".source-{number}").unlink()
             text = json.dumps(report.to_json(), ensure_ascii=False, indent=1)
@@ -163,21 +182,28 @@ class _Part:
 
 
 def _gather(
-    source: Source, data: Data, root: Path, scratch: Path, tell: _Findings, count: Callable[[int], None]
+    source: Source,
+    form: str,
+    items: Iterator[Row | Finding],
+    scratch: Path,
+    tell: _Findings,
+    count: Callable[[int], None],
 ) -> _Part:
     survey = Survey(hub_name(source) if source.hub else source.path, source.role)
-    items: Iterator[Row | Finding]
-    items = read_hub(source) if source.hub else read_all(files_of(source, root), root)
     offsets = array("Q", [0])
     end = 0
     with _create(scratch) as file:
-        for row in survey.rows(items, source.columns, data.format, tell):
+        for row in survey.rows(items, source.columns, form, tell):
             end += file.write(_encode(row).encode("utf-8") + b"\n")
             offsets.append(end)
             if len(offsets) % _PROGRESS_EVERY == 0:
                 count(survey.read)
     count(survey.read)
     return _Part(source, survey, scratch, offsets)
+
+
+def _read(source: Source, root: Path) -> Iterator[Row | Finding]:
+    return read_hub(source) if source.hub else read_all(files_of(source, root), root, source)
 
 
 def _counted(done: Sequence[_Part], on_progress: Callable[[int], None] | None) -> Callable[[int], None]:

@@ -16,6 +16,8 @@ from typing import Any
 
 from phi_tui.atomic import folder as atomic_folder
 from phi_tui.atomic import write_text
+from phi_tui.engine import source_cut
+from phi_tui.engine.labels import has_head
 from phi_tui.engine.render import Encoder, Segment, Template, TemplateMismatch, segments
 from phi_tui.engine.sources import Finding
 from phi_tui.errors import Refusal
@@ -39,6 +41,8 @@ class Tokens:
     cut_rows: int
     cut_tokens: int
     untrained_rows: int
+    source_cut_rows: int = 0
+    """Of the rows cut, those that lost the end of their source and nothing else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +60,10 @@ def fingerprint(project: Project, data_hash: str, tokenizer_hash: str, template:
     """SHA-256 over everything that decides the tokens: the rows, the tokenizer, the template and three settings."""
     parts = [STAGE_VERSION, data_hash, tokenizer_hash, template.hash]
     parts += [project.data.max_length, project.data.train_on, project.data.skip_bad]
+    if has_head(project):
+        parts += [project.model.task, list(project.data.labels)]
+    if project.data.cut != "end":
+        parts.append(project.data.cut)
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
@@ -112,7 +120,7 @@ def build(
         parts, counts = {}, {}
         for part in ("train", "validation"):
             scratch = staged / f".{part}.arrow"
-            maker = _Part(project, encoder, template, tokenizer, special, find)
+            maker = _maker(project, raw, encoder, template, tokenizer, special, find)
             with maker.writer(scratch, datasets) as writer:
                 maker.begin(writer)
                 for batch in _batches(raw / f"{part}.jsonl", raw / f"{part}.origins"):
@@ -146,6 +154,16 @@ def build(
     return Ready(target, expected, data_hash, counts["train"], counts["validation"])
 
 
+def _maker(project: Project, raw: Path, *given: Any) -> _Part:
+    """The way to tokens of a project: to labels where it trains a head on them."""
+    if has_head(project):
+        from phi_tui.engine import labels as labelled
+        from phi_tui.engine.label_tokens import LabelledPart
+
+        return LabelledPart(labelled.read(raw), project, *given)
+    return _Part(project, *given)
+
+
 class _Part:
     """One part on its way to Arrow, with the counts that go into the report."""
 
@@ -163,7 +181,7 @@ class _Part:
         self._special = special
         self._find = find
         self._lengths: list[int] = []
-        self._trained = self._cut_rows = self._cut_tokens = self._untrained = 0
+        self._trained = self._cut_rows = self._cut_tokens = self._untrained = self._source_cut_rows = 0
 
     def writer(self, path: Path, datasets: Any) -> Any:
         """An Arrow stream writer for int32 input_ids and labels."""
@@ -182,17 +200,22 @@ class _Part:
         import pyarrow
 
         rendered: list[list[Segment]] = []
-        places: list[tuple[str, int]] = []
+        places: list[tuple[dict[str, Any], str, int]] = []
         for row, file, line in batch:
             try:
                 rendered.append(segments(row, self._template, self._tokenizer, self._data.train_on))
-                places.append((file, line))
+                places.append((row, file, line))
             except TemplateMismatch as error:
                 self._find(Finding("error", "template", file, line, str(error)))
             self._warn(row, file, line)
         ids_out, labels_out = [], []
         limit = self._data.max_length
-        for (ids, labels), (file, line) in zip(self._encoder.encode(rendered), places, strict=True):
+        for (ids, labels), (row, file, line) in zip(self._encoder.encode(rendered), places, strict=True):
+            if len(ids) > limit and self._data.cut == "source" and source_cut.field_of(row):
+                shorter = self._without_end_of_source(row, file, line, len(ids))
+                if shorter is None:
+                    continue
+                ids, labels = shorter
             cut = max(0, len(ids) - limit)
             ids, labels = ids[:limit], labels[:limit]
             trained = sum(label != -100 for label in labels[1:])
@@ -234,7 +257,29 @@ class _Part:
             cut_rows=self._cut_rows,
             cut_tokens=self._cut_tokens,
             untrained_rows=self._untrained,
+            source_cut_rows=self._source_cut_rows,
         )
+
+    def _without_end_of_source(
+        self, row: dict[str, Any], file: str, line: int, length: int
+    ) -> tuple[list[int], list[int]] | None:
+        """Cut the source of a row that is too long, counted and told; None where that is not enough."""
+        data = self._data
+        made = source_cut.shortened(
+            row, data.max_length, self._encoder, self._template, self._tokenizer, data.train_on
+        )
+        if made is None:
+            self._untrained += 1
+            message = f"without any of its {source_cut.field_of(row)} it is longer than data.max_length"
+            self._find(Finding("error", "too-long", file, line, message, "raise data.max_length"))
+            return None
+        cut = length - len(made[0])
+        self._cut_rows += 1
+        self._source_cut_rows += 1
+        self._cut_tokens += cut
+        message = f"{cut} of {length} tokens cut off, at the end of its {source_cut.field_of(row)}"
+        self._find(Finding("info", "cut", file, line, message))
+        return made
 
     def _warn(self, row: dict[str, Any], file: str, line: int) -> None:
         own = [row[key] for key in row if isinstance(row[key], str)]

@@ -33,6 +33,31 @@ PLAIN = (
 )
 """Prompt and completion as they stand, one behind the other."""
 
+SUMMARISATION = (
+    "{%- for message in messages -%}"
+    "{%- if message['role'] == 'system' -%}{{ message['content'] + '\\n\\n' }}"
+    "{%- elif message['role'] == 'user' -%}{{ '### Document\\n' + message['content'] + '\\n\\n### Summary\\n' }}"
+    "{%- else -%}{{ message['content'] + eos_token }}"
+    "{%- endif -%}{%- endfor -%}"
+)
+"""The document and its summary, each under a heading."""
+
+QA = (
+    "{%- for message in messages -%}"
+    "{%- if message['role'] == 'system' -%}{{ message['content'] + '\\n\\n' }}"
+    "{%- elif message['role'] == 'user' -%}"
+    "{%- if message['context'] is defined -%}{%- set context, question = message['context'], message['content'] -%}"
+    "{%- elif '\\n\\n' in message['content'] -%}"
+    "{%- set context, question = message['content'].rsplit('\\n\\n', 1) -%}"
+    "{%- else -%}{%- set context, question = '', message['content'] -%}"
+    "{%- endif -%}"
+    "{{ '### Context\\n' + context + '\\n\\n' if context else '' }}"
+    "{{ '### Question\\n' + question + '\\n\\n### Answer\\n' }}"
+    "{%- else -%}{{ message['content'] + eos_token }}"
+    "{%- endif -%}{%- endfor -%}"
+)
+"""Context, question and answer, each under a heading; in a chat the context is what stands above an empty line."""
+
 Row = dict[str, Any]
 Message = dict[str, str]
 
@@ -65,7 +90,7 @@ class Segment:
 
 
 def choose(setting: str, form: str, tokenizer: Any, stop_ids: Sequence[int] = ()) -> Template:
-    """Return the template for `setting` (auto, chat, instruction, plain) and the rows' format `form`.
+    """Return the template for `setting` (as data.template) and the rows' format `form`.
 
     auto takes the model's chat template for conversations and instructions where it has one, the
     Instruction/Input/Output layout where not, and leaves text and prompt-completion rows as they are.
@@ -79,6 +104,8 @@ def choose(setting: str, form: str, tokenizer: Any, stop_ids: Sequence[int] = ()
     own = tokenizer.chat_template
     if isinstance(own, dict):
         own = own.get("default")
+    if own == PLAIN:  # what a model pretrained on texts carries along: no template for a conversation
+        own = None
     if setting == "auto":
         conversational = form in ("chat", "instruction")
         setting = ("chat" if own else "instruction") if conversational else "plain"
@@ -87,7 +114,8 @@ def choose(setting: str, form: str, tokenizer: Any, stop_ids: Sequence[int] = ()
             'data.template = "chat", but this base has no chat template',
             fix='use "instruction" or "auto", or a chat model as the base',
         )
-    jinja = {"chat": own or "", "instruction": INSTRUCTION, "plain": PLAIN}[setting]
+    layouts = {"instruction": INSTRUCTION, "plain": PLAIN, "summarisation": SUMMARISATION, "qa": QA}
+    jinja = (own or "") if setting == "chat" else layouts[setting]
     stops = dict.fromkeys([tokenizer.eos_token, *(t for t in tokenizer.convert_ids_to_tokens(list(stop_ids)) if t)])
     return Template(setting, jinja, tokenizer.eos_token, tuple(stops))
 
@@ -100,6 +128,11 @@ def messages_of(row: Row, template: Template) -> list[Message]:
     if "prompt" in row:
         turn = {"role": "user", "content": row["prompt"]}
         return [*system, turn, {"role": "assistant", "content": row["completion"]}]
+    if "summary" in row:
+        return [{"role": "user", "content": row["source"]}, {"role": "assistant", "content": row["summary"]}]
+    if "question" in row:
+        turn = {"role": "user", "content": row["question"], "context": row["context"]}
+        return [turn, {"role": "assistant", "content": row["answer"]}]
     turn = {"role": "user", "content": row["instruction"]}
     if row.get("input"):
         if template.name == "instruction":

@@ -11,6 +11,8 @@ import json
 from collections.abc import Callable, Collection
 from pathlib import Path
 
+from phi_tui.engine import source_cut
+from phi_tui.engine.label_tokens import segments as label_segments
 from phi_tui.engine.prepare import Prepared
 from phi_tui.engine.ready import Tokens
 from phi_tui.engine.render import Encoder, segments
@@ -46,7 +48,9 @@ def lengths(
     found: list[int] = compute.list_value_length(column).to_pylist()
     if not tokens.cut_rows:
         return found, True
-    full = [place for place, length in enumerate(found) if length >= project.data.max_length]
+    # A source is cut where a token ends, so such a row may be a little shorter than the limit.
+    least = project.data.max_length - (source_cut.SLACK if project.data.cut == "source" else 0)
+    full = [place for place, length in enumerate(found) if length >= least]
     if len(full) > MAX_AGAIN:
         return found, False
     encoder = Encoder(prepared.tokenizer, prepared.template)
@@ -60,7 +64,12 @@ def lengths(
         again: list[int] = []
         while batch := list(itertools.islice(rows, _BATCH)):
             check()
-            rendered = [segments(row, prepared.template, prepared.tokenizer, project.data.train_on) for row in batch]
+            if prepared.labels:
+                rendered = [label_segments(row, prepared.template, prepared.tokenizer) for row in batch]
+            else:
+                rendered = [
+                    segments(row, prepared.template, prepared.tokenizer, project.data.train_on) for row in batch
+                ]
             again += [len(ids) for ids, _ in encoder.encode(rendered)]
     for number, length in zip(full, again, strict=True):
         found[number] = length

@@ -35,7 +35,8 @@ def page(
     shown = []
     for index, (file, line) in zip(range(start, min(start + count, total)), origins, strict=False):
         row = rows[index]
-        ids, labels = row["input_ids"], row["labels"]
+        ids = row["input_ids"]
+        labels = row["labels"] if "labels" in row else [-100] * len(ids)
         tokens = viewer.tokens(ids[:MAX_SHOWN], labels[:MAX_SHOWN])
         shown.append(
             {

@@ -8,6 +8,7 @@ that cannot be what its name says is an InputError.  Nothing here knows what the
 from __future__ import annotations
 
 import codecs
+import functools
 import gzip
 import io
 import os
@@ -17,6 +18,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO, cast
 
+from phi_tui.engine.encodings import decoded
 from phi_tui.engine.hub_rows import hub_name, read_hub
 from phi_tui.engine.json_rows import read_array, read_lines
 from phi_tui.engine.rows import Finding, Row
@@ -76,7 +78,7 @@ def files_of(source: Source, root: Path) -> list[Path]:
             fix=f"files ending in {', '.join(SUFFIXES)} are read",
         )
     for file in files:
-        _check(file, name_of(file, root))
+        _check(file, name_of(file, root), source.encoding)
     return files
 
 
@@ -85,21 +87,26 @@ def name_of(path: Path, root: Path) -> str:
     return str(path.relative_to(root)) if path.is_relative_to(root) else str(path)
 
 
-def read(path: Path, name: str = "") -> Iterator[Row | Finding]:
+def read(path: Path, name: str = "", dialect: Source | None = None) -> Iterator[Row | Finding]:
     """Stream the rows of one file, and a finding for each that cannot be read; `name` stands for it in both.
+
+    `dialect` is the source that says how its tables are written and its texts encoded.
 
     Raises InputError for what `files_of` does, a broken .json or parquet, a broken header, a file without rows.
     """
     name = name or str(path)
-    unreadable = _check(path, name)
+    suffix = _suffix(path)
+    encoding = dialect.encoding if dialect and suffix != ".parquet" else ""
+    unreadable = _check(path, name, encoding)
     if unreadable:
         yield unreadable
         return
-    suffix = _suffix(path)
     found = False
     try:
         with _open(path) as file:
-            for item in _READERS[suffix](file, name):
+            if encoding:
+                file = decoded(file, encoding, name)
+            for item in _reader(suffix, dialect)(file, name):
                 found = found or isinstance(item, Row) or item.severity == "error"
                 yield item
     except _BAD_GZIP as error:
@@ -109,6 +116,13 @@ def read(path: Path, name: str = "") -> Iterator[Row | Finding]:
         raise InputError(f"cannot be read: {_reason(error)}", where=name) from None
     if not found:
         raise InputError("holds no row", where=name, fix="take it out of data.sources, or put rows into it")
+
+
+def _reader(suffix: str, dialect: Source | None) -> Callable[[BinaryIO, str], Iterator[Row | Finding]]:
+    if dialect is None or suffix not in (".csv", ".tsv"):
+        return _READERS[suffix]
+    mark = dialect.delimiter or {".csv": ",", ".tsv": "\t"}[suffix]
+    return functools.partial(read_delimited, delimiter=mark, quote=dialect.quote, named=dialect.header)
 
 
 def _suffix(path: Path) -> str:
@@ -134,7 +148,7 @@ def _below(folder: Path) -> Iterator[Path]:
                 yield path
 
 
-def _check(path: Path, name: str) -> Finding | None:
+def _check(path: Path, name: str, encoding: str = "") -> Finding | None:
     """Raise InputError unless the first bytes of `path` fit its name; return what else bars reading it."""
     if not _suffix(path):
         raise InputError(
@@ -156,6 +170,8 @@ def _check(path: Path, name: str) -> Finding | None:
     if _suffix(path) == ".parquet":
         if kind != "parquet":
             raise InputError("is no parquet file", where=name, fix="it may have been cut off, or be named wrongly")
+        return None
+    if encoding and not kind:
         return None
     half = len(head) // 2
     zeros = max(head[0::2].count(0), head[1::2].count(0))

@@ -16,9 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from phi_tui import project
-from phi_tui.engine import adapters, bases, chat, plan
+from phi_tui.engine import adapters, adapting, bases, chat, plan, pretrain
 from phi_tui.engine.adapters import Adapted
+from phi_tui.engine.labels import has_head
 from phi_tui.engine.render import Message
+from phi_tui.engine.scorer import Scorer
 from phi_tui.engine.service import Cancelled, Task, serve
 from phi_tui.errors import InputError
 from phi_tui.run import Run
@@ -46,10 +48,10 @@ class Asked:
 
     @property
     def adapter(self) -> Path | None:
-        """The folder that holds the voice's adapter; None for the bare base."""
+        """The folder that holds the voice's adapter, or its whole model; None for the bare base."""
         if self.run is None or self.kind == "base":
             return None
-        return self.run.adapter if self.kind == "adapter" else self.run.checkpoints / f"step-{self.step}"
+        return self.run.result_folder if self.kind == "adapter" else self.run.checkpoints / f"step-{self.step}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +63,15 @@ class Planned:
     attention: str
     layout: chat.Layout
     mark: adapters.Mark | None
+    quantization: str = "none"
+    whole: bool = False
+    """Whether the voice's model was trained whole: it lies in its own folder, and no adapter is put on."""
 
     @property
-    def model(self) -> tuple[str, str, str]:
+    def model(self) -> tuple[object, ...]:
         """What decides which loaded model the voice stands on."""
-        return str(self.base.folder), self.layout.weights, self.attention
+        held = self.mark if self.whole else self.quantization
+        return str(self.base.folder), self.layout.weights, self.attention, self.layout.labels, held
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,13 +81,15 @@ class Voice:
     on: Adapted
     adapter: str | None
     speaker: chat.Speaker
+    head: Scorer | None = None
+    """What scores a text, where the adapter has a head: such a voice does not speak."""
 
 
 class Speakers:
     """The models in memory and the voices that stand on them; its methods are the requests."""
 
     def __init__(self) -> None:
-        self._models: dict[tuple[str, str, str], Adapted] = {}
+        self._models: dict[tuple[object, ...], Adapted] = {}
         self._voices: dict[str, Voice] = {}
 
     def load(self, task: Task) -> dict[str, Any]:
@@ -109,6 +117,9 @@ class Speakers:
     def answer(self, task: Task) -> dict[str, Any]:
         """Let a voice answer the last message, in events `piece`; a cancelled answer ends with an event `stopped`."""
         voice = self._voice(task.arguments)
+        if voice.head:
+            messages = task.arguments.get("messages") or [{}]
+            return self._scored(voice, str(messages[-1].get("content", "")))
         settings, seed = _settings(task.arguments), _seed(task.arguments)
         messages = _messages(task.arguments, settings.system)
 
@@ -132,6 +143,19 @@ class Speakers:
         figures = {key: value for key, value in asdict(said).items() if key != "stopped"}
         return figures | {"tokens_per_second": said.tokens_per_second}
 
+    def classify(self, task: Task) -> dict[str, Any]:
+        """Score the request's `text` by a voice that has a head: {"scores": [[label, share], ...]} or {"value"}."""
+        voice = self._voice(task.arguments)
+        if voice.head is None:
+            raise InputError("this voice answers in words, and gives no scores", fix="ask it a question")
+        return self._scored(voice, str(task.arguments.get("text") or ""))
+
+    def _scored(self, voice: Voice, text: str) -> dict[str, Any]:
+        assert voice.head is not None
+        voice.on.speak_as(voice.adapter)
+        with _told_of_memory():
+            return voice.head.score(text).to_json()
+
     def unload(self, task: Task) -> dict[str, Any]:
         """Drop every voice and model."""
         self._voices = {}
@@ -150,10 +174,10 @@ class Speakers:
         model = self._models.get(one.model)
         if model is None:
             task.tell("phase", detail=f"loading {one.base.id}")
-            model = Adapted(chat.bare(one.base.folder, one.layout.weights, one.attention))
+            model = Adapted(_loaded(one))
             self._models[one.model] = model
         name = None
-        if one.asked.adapter:
+        if one.asked.adapter and not one.whole:
             name = model.name(one.mark)
             if name is None:
                 task.tell("phase", detail=f"putting on the {one.asked.title}")
@@ -164,7 +188,8 @@ class Speakers:
                     del self._models[one.model]
                     self._voices = {key: voice for key, voice in self._voices.items() if voice.on is not model}
                     raise
-        return Voice(model, name, one.layout.speaker(model.model))
+        head = one.layout.scorer(model.model) if one.layout.labels else None
+        return Voice(model, name, one.layout.speaker(model.model), head)
 
     def _voice(self, arguments: dict[str, Any]) -> Voice:
         key = str(arguments.get("key", ""))
@@ -197,14 +222,40 @@ def _plan(asked: Asked, task: Task) -> Planned:
     place = Workspace(Path(str(task.arguments.get("workspace") or root)).absolute())
     text = str(task.arguments.get("project") or "")
     frozen = asked.run.project() if asked.run else project.parse(text, where="project")
-    base = bases.resolve(frozen.model, root, place.models, on_progress=lambda detail: task.tell("phase", detail=detail))
+    whole = asked.adapter if asked.adapter and adapting.is_whole(asked.adapter) else None
+    if whole:
+        base = bases.Base(frozen.model.base, "folder", whole, "")
+    else:
+        tell = lambda detail: task.tell("phase", detail=detail)  # noqa: E731
+        base = pretrain.base_of(frozen, root, place, tell)
     mark = adapters.mark(asked.adapter) if asked.adapter else None
     layout = None
     if asked.run:
-        trained = asked.run.adapter
+        trained = asked.run.result_folder
         layout = adapters.steadily(trained, lambda: chat.layout(frozen, base.folder, trained))
     layout = layout or chat.layout(frozen, base.folder, None)
-    return Planned(asked, base, frozen.model.attention, layout, mark)
+    if has_head(frozen) and (asked.adapter is None or layout.labels is None):
+        raise InputError(
+            "the bare base has no trained head to score a text with",
+            fix="train the project first, or choose an adapter or checkpoint",
+        )
+    held = "none" if whole else frozen.model.quantization
+    return Planned(asked, base, frozen.model.attention, layout, mark, held, whole is not None)
+
+
+def _loaded(one: Planned) -> Any:
+    """Load the model that a voice stands on; a whole one may be replaced by its run meanwhile."""
+    folder, layout = one.base.folder, one.layout
+
+    def load() -> Any:
+        return chat.bare(folder, layout.weights, one.attention, layout.labels, quantization=one.quantization)
+
+    if not one.whole:
+        return load()
+    loaded = adapters.steadily(folder, load)
+    if loaded is None:
+        raise InputError("holds no model any more", where=str(folder), fix="choose another")
+    return loaded
 
 
 def _described(one: Planned, voice: Voice) -> dict[str, Any]:
@@ -219,6 +270,7 @@ def _described(one: Planned, voice: Voice) -> dict[str, Any]:
         "weights": one.layout.weights,
         "device": voice.speaker.model.device.type,
         "base": one.base.id,
+        "task": one.layout.labels.task if one.layout.labels else "causal-lm",
     }
 
 
@@ -295,6 +347,7 @@ def main() -> int:
             "load": speakers.load,
             "prompt_text": speakers.prompt_text,
             "answer": speakers.answer,
+            "classify": speakers.classify,
             "unload": speakers.unload,
         }
     )

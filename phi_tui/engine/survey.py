@@ -172,7 +172,7 @@ def _listened(
 
     phases = Phases(task, prepared.report["train_rows"] + prepared.report["validation_rows"])
     again = prepared.ready.folder.with_name(f".{project.name}.again")
-    with _working(workspace, project):
+    with _working(workspace, project, task):
         phases("phase", name="tokenise", detail="looking at the rows once more")
         try:
             ready.build(
@@ -204,7 +204,7 @@ def _read(task: Task, project: Project, root: Path, workspace: Workspace, found:
         read = done
         phases("phase", name="read", done=done)
 
-    with _working(workspace, project):
+    with _working(workspace, project, task):
         if raw.fresh(project, root, rows):
             with open(rows / "findings.jsonl", encoding="utf-8") as lines:
                 for line in lines:
@@ -221,9 +221,10 @@ def _read(task: Task, project: Project, root: Path, workspace: Workspace, found:
     return report
 
 
-def _working(workspace: Workspace, project: Project) -> Any:
-    """The lock under which `prepare` works: one process at a time prepares a project."""
-    return lock(workspace.raw(project.name).parent / f".{project.name}.lock", f"preparing {project.name}")
+def _working(workspace: Workspace, project: Project, task: Task) -> Any:
+    """The lock under which `prepare` works: one process at a time prepares a project, others wait."""
+    folder = workspace.raw(project.name).parent
+    return lock(folder / f".{project.name}.lock", f"preparing {project.name}", waiting=task.check)
 
 
 def _is_of_base(error: PhiError, phase: str) -> bool:

@@ -17,14 +17,19 @@ from phi_tui.errors import InputError
 _BATCH = 500
 
 
-def read_delimited(file: BinaryIO, name: str, delimiter: str = ",") -> Iterator[Row | Finding]:
+def read_delimited(
+    file: BinaryIO, name: str, delimiter: str = ",", *, quote: str = '"', named: bool = True
+) -> Iterator[Row | Finding]:
     """Yield each record under the header as a row, numbered by the line on which it starts.
+
+    Without a `quote` no field is quoted; where the file is not `named`, the columns are column1, column2, ...
 
     Raises InputError for a header that is broken, names a column twice, or has another delimiter.
     """
     csv.field_size_limit(text_rows.MAX_LINE)  # process-wide; the standard 128 KB is less than some documents
     feed = _Feed(file, name)
-    records = csv.reader(feed, delimiter=delimiter, strict=True)
+    quotes: dict[str, Any] = {"quotechar": quote} if quote else {"quotechar": None, "quoting": csv.QUOTE_NONE}
+    records = csv.reader(feed, delimiter=delimiter, strict=True, **quotes)
     header: list[str] = []
     while True:
         start = feed.number + 1
@@ -41,8 +46,11 @@ def read_delimited(file: BinaryIO, name: str, delimiter: str = ",") -> Iterator[
         if not header:
             if flaw := message or (broken.message if broken else ""):
                 raise InputError(f"broken header: {flaw}", where=f"{name}:{start}")
-            header = _header(cells, name, start, delimiter)
-        elif broken:
+            if named or not cells:
+                header = _header(cells, name, start, delimiter)
+                continue
+            header = [f"column{number}" for number in range(1, len(cells) + 1)]
+        if broken:
             yield broken
         elif message:
             yield Finding("error", "csv", name, start, message)

@@ -17,18 +17,23 @@ _QUANTISED = ("Linear4bit", "Linear8bitLt")
 _HEADS = ("lm_head", "embed_out", "score")
 
 
-def skeleton(folder: Path) -> Any:
+def skeleton(folder: Path, outputs: int = 0) -> Any:
     """Build the model of `folder`'s config.json on the meta device: every shape, no weights.
+
+    With `outputs` it has a head of that many numbers in the place of its output layer.
 
     Raises InputError when the configuration does not describe a model.
     """
     import torch
-    from transformers import AutoConfig, AutoModelForCausalLM
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification
 
+    kind = AutoModelForSequenceClassification if outputs else AutoModelForCausalLM
     try:
         config = AutoConfig.from_pretrained(str(folder), trust_remote_code=False, local_files_only=True)
+        if outputs:
+            config.num_labels = outputs
         with torch.device("meta"):
-            model = AutoModelForCausalLM.from_config(config, trust_remote_code=False)
+            model = kind.from_config(config, trust_remote_code=False)
             model.tie_weights()
     except Exception as error:  # each architecture checks its settings with exceptions of its own
         lines = str(error.__cause__ or error).strip().splitlines() or [type(error).__name__]
@@ -45,13 +50,13 @@ def linear_targets(model: Any) -> list[str]:
     them.  Where such a name would also match the head or something that is not linear, the full names stand
     in its place.
     """
-    linear, heads = _linear_layers(model), _heads(model)
+    linear, heads = linear_layers(model), heads_of(model)
     names: dict[str, None] = {}
     for full in linear:
         if full in heads:
             continue
         leaf = full.rpartition(".")[2]
-        safe = all(match in linear and match not in heads for match in _matches(model, leaf))
+        safe = all(match in linear and match not in heads for match in matching(model, leaf))
         names[leaf if safe else full] = None
     return list(names)
 
@@ -69,10 +74,10 @@ def resolve(model: Any, targets: str | tuple[str, ...]) -> list[str]:
             raise Refusal("the base has no linear layer to adapt", where="lora.targets")
         return found
     wanted = (targets,) if isinstance(targets, str) else targets
-    linear, heads, available = _linear_layers(model), _heads(model), linear_targets(model)
+    linear, heads, available = linear_layers(model), heads_of(model), linear_targets(model)
     missing: list[str] = []
     for name in wanted:
-        matches = _matches(model, name)
+        matches = matching(model, name)
         other = [match for match in matches if match not in linear]
         if not matches or len(other) == len(matches):
             near = difflib.get_close_matches(name, [*available, *linear], n=1, cutoff=0.6)
@@ -84,7 +89,7 @@ def resolve(model: Any, targets: str | tuple[str, ...]) -> list[str]:
                 where="lora.targets",
                 fix="write more of the name, from the left",
             )
-        elif (tied := [match for match in matches if match in heads]) and _is_tied(model):
+        elif (tied := [match for match in matches if match in heads]) and is_tied(model):
             raise Refusal(
                 f"{name!r} names the output head ({tied[0]}), whose weights are the input embeddings",
                 where="lora.targets",
@@ -111,12 +116,24 @@ def trainable_parameters(model: Any, targets: list[str], rank: int) -> int:
 
     Each adapted layer gets A (rank x in) and B (out x rank); Hu et al. 2021.  Works on a skeleton.
     """
-    linear = _linear_layers(model)
-    adapted = {match for name in targets for match in _matches(model, name) if match in linear}
-    return sum(rank * sum(_shape(linear[name])) for name in adapted)
+    return sum(rank * sum(shape) for shape in adapted_shapes(model, targets))
 
 
-def _linear_layers(model: Any) -> dict[str, Any]:
+def adapted_shapes(model: Any, targets: list[str]) -> list[tuple[int, int]]:
+    """Return (out, in) of every layer that `targets` names.  Works on a skeleton."""
+    linear = linear_layers(model)
+    adapted = {match for name in targets for match in matching(model, name) if match in linear}
+    return [_shape(linear[name]) for name in adapted]
+
+
+def quantisable_parameters(model: Any) -> int:
+    """Return how many weights are held in fewer bits when the base is quantised: all linear layers but the head."""
+    linear, heads = linear_layers(model), heads_of(model)
+    return sum(int(layer.weight.numel()) for name, layer in linear.items() if name not in heads)
+
+
+def linear_layers(model: Any) -> dict[str, Any]:
+    """Return every linear layer by its full name, the output head included."""
     import torch
 
     def is_linear(module: Any) -> bool:
@@ -126,7 +143,8 @@ def _linear_layers(model: Any) -> dict[str, Any]:
     return {name: module for name, module in model.named_modules() if is_linear(module)}
 
 
-def _heads(model: Any) -> set[str]:
+def heads_of(model: Any) -> set[str]:
+    """Return the full names of the output head."""
     output = model.get_output_embeddings() if hasattr(model, "get_output_embeddings") else None
     return {
         name
@@ -135,7 +153,8 @@ def _heads(model: Any) -> set[str]:
     }
 
 
-def _is_tied(model: Any) -> bool:
+def is_tied(model: Any) -> bool:
+    """Say whether the output head's weights are the input embeddings."""
     inputs, outputs = model.get_input_embeddings(), model.get_output_embeddings()
     if inputs is None or outputs is None:
         return False
@@ -143,12 +162,14 @@ def _is_tied(model: Any) -> bool:
     return outputs.weight is inputs.weight or bool(getattr(model.config, "tie_word_embeddings", False))
 
 
-def _matches(model: Any, name: str) -> list[str]:
+def matching(model: Any, name: str) -> list[str]:
+    """Return the modules whose full name is `name` or ends with it after a dot: the adapter library's rule."""
     return [full for full, _ in model.named_modules() if full == name or full.endswith(f".{name}")]
 
 
 def _shape(module: Any) -> tuple[int, int]:
+    """(out, in)."""
     if type(module).__name__ == "Conv1D":
-        return int(module.weight.shape[0]), int(module.weight.shape[1])
+        return int(module.weight.shape[1]), int(module.weight.shape[0])
     # Quantised weights are packed, so the attributes and not the tensor tell the shape.
-    return int(module.in_features), int(module.out_features)
+    return int(module.out_features), int(module.in_features)

@@ -7,6 +7,8 @@ one model may be loaded in a process that trains: loading another changes proces
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import functools
 import json
 import math
 import shutil
@@ -15,21 +17,33 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from phi_tui import journal
+from phi_tui import answer_scores, journal
 from phi_tui.atomic import folder as atomic_folder
 from phi_tui.atomic import write_text
-from phi_tui.engine import card, checkpoints, loading, plan, samples
+from phi_tui.engine import (
+    adapting,
+    card,
+    checkpoints,
+    classify,
+    loading,
+    measured,
+    plan,
+    pretrain,
+    ranks,
+    samples,
+    scoring,
+    several,
+)
 from phi_tui.engine import device as devices
-from phi_tui.engine.evaluate import Evaluation, evaluate, row_lengths
+from phi_tui.engine.evaluate import Evaluation, batches, evaluate, row_lengths
 from phi_tui.engine.loss import collate, nll
+from phi_tui.engine.memory import EVAL_TOKENS as EVAL_TOKENS
 from phi_tui.engine.preflight import Job
-from phi_tui.errors import Stopped, TrainingFailed
+from phi_tui.engine.unigram import unigram
+from phi_tui.errors import Refusal, Stopped, TrainingFailed
 from phi_tui.run import Run
 
 Say = Callable[..., None]
-
-EVAL_TOKENS = {"cpu": 4096, "mps": 8192, "cuda": 32_768}
-"""Padded tokens an evaluation batch may hold, by device."""
 
 
 def train(
@@ -46,6 +60,8 @@ def train(
     `stopping` is asked after every step and between evaluation batches.  Raises Stopped once everything needed to
     resume is on disk, and TrainingFailed, with the best adapter so far kept, when it cannot go on.
     """
+    if job.project.launch.processes > ranks.here().count:
+        return several.train(job, run, lock, say, stopping=stopping, resume=resume)
     return _Training(job, run, lock, say, stopping).go(resume)
 
 
@@ -58,30 +74,42 @@ class _Training:
         self.saving = self.quitting = self.sampling = False
         self.asked_to_stop = stopping
         self._stop_seen = False
+        self.memory_before = 0
+        self.memory: dict[str, int] = {}
         self._last_evaluation: Evaluation | None = None
         self.started = time.perf_counter()
         self.pad_id = loading.pad_id(job.prepared.tokenizer)
+        self.labels = job.prepared.labels
+        self.ranks = ranks.here()
 
     def go(self, resume: bool) -> dict[str, Any]:
         from datasets import load_from_disk
         from transformers import set_seed
 
-        self.start_from = self._resume_point() if resume else None
+        self.start_from = self.ranks.from_first(self._resume_point) if resume else None
         data = load_from_disk(str(self.job.prepared.ready.folder))
         self.train_rows = data["train"]
         evaluates = self.project.train.evaluate and "validation" in data
         self.validation_rows = data["validation"] if evaluates else self.train_rows.select(range(0))
         self.say("phase", name="load", detail=self.job.prepared.base.id)
         set_seed(self.project.seed)
-        base = loading.base(self.job.prepared.base.folder, self._dtype(), self.project.model.attention)
-        self.model = loading.with_new_adapter(base, self.project, self.job.targets, str(self.job.prepared.base.folder))
-        self.model.to(self.job.device.type)
-        tokenizer = self.job.prepared.tokenizer
+        self.memory_before = measured.held(self.job.device)
+        folder, attention = self.job.prepared.base.folder, self.project.model.attention
+        tokenizer, kind, device = self.job.prepared.tokenizer, self.project.model.quantization, self.job.device.type
+        base = loading.base(
+            folder, self._dtype(), attention, self.labels, self.project.seed, quantization=kind, device=device
+        )
+        self.model = adapting.ready(base, self.project, self.job.targets, tokenizer, str(folder))
+        self.model = loading.onto(self.model, device)
         rows = self.validation_rows if len(self.validation_rows) else self.train_rows
-        self.prompts = samples.choose(rows, self.project.train.samples, tokenizer)
+        self.prompts = [] if self.labels else samples.choose(rows, self.project.train.samples, tokenizer)
         self.stops = [int(stop) for stop in tokenizer.convert_tokens_to_ids(list(self.job.prepared.template.stops))]
-        base_perplexity = self._base_perplexity()
-        trainer, cadence = self._trainer(self._batch_size())
+        self.questions = self._questions()
+        batch = self._batch_size()
+        new = pretrain.from_scratch(self.project)  # random weights are no base; the least to beat is a unigram model
+        self.baseline = {"unigram_perplexity": self._unigram_perplexity()} if new else {}
+        base_perplexity = None if new else self.ranks.from_first(self._base_perplexity)
+        trainer, cadence = self._trainer(batch)
         self.say("phase", name="train", steps=self.job.plan.steps)
         try:
             trainer.train(resume_from_checkpoint=str(self.start_from) if self.start_from else None)
@@ -94,6 +122,8 @@ class _Training:
             self._keep_something()
             raise self._stopped(trainer.state.global_step)
         self._keep_something()
+        if not self.ranks.first:
+            return {}
         final = self._final(trainer)
         return self._figures(trainer, cadence, final, base_perplexity)
 
@@ -108,6 +138,14 @@ class _Training:
         self.quitting = self.quitting or "quit" in requests
         return self._stop_seen
 
+    def stop_agreed(self) -> bool:
+        """The same for all processes: what the first one was asked for; called at the end of each step."""
+        if self.ranks.count == 1:
+            return self.stop_asked()
+        asked = (self.stop_asked(), self.saving, self.sampling, self.quitting) if self.ranks.first else (False,) * 4
+        self._stop_seen, self.saving, self.sampling, self.quitting = self.ranks.agree(asked)
+        return self._stop_seen
+
     def save_asked(self) -> bool:
         """Whether a checkpoint is asked for now; asks once."""
         asked, self.saving = self.saving, False
@@ -120,7 +158,7 @@ class _Training:
 
     def speak(self, step: int) -> None:
         """Let the model answer the fixed prompts, into the journal; a stop cuts this short."""
-        if not self.prompts:
+        if not self.prompts or not self.ranks.first:
             return
         said = samples.speak(
             self.model,
@@ -137,15 +175,17 @@ class _Training:
                 "sample", step=step, number=number, prompt=prompt.text[-600:], text=text, wanted=prompt.wanted[:600]
             )
 
+    @property
+    def kept(self) -> Path:
+        """Where the result is kept: the folder of the adapter, or of the whole model."""
+        return self.run.model if adapting.trains_all(self.project) else self.run.adapter
+
     def keep_adapter(self) -> None:
-        """Write the adapter as it is now to the run, with its tokenizer and template: PEFT's format, whole."""
-        with atomic_folder(self.run.adapter) as staged:
-            config = self.model.peft_config["default"]
-            here, config.base_model_name_or_path = config.base_model_name_or_path, self.job.prepared.base.id
-            try:
-                self.model.save_pretrained(str(staged), save_embedding_layers=False)
-            finally:
-                config.base_model_name_or_path = here
+        """Write the adapter, or the whole model, as it is now to the run, with its tokenizer and template."""
+        if not self.ranks.first:
+            return
+        with atomic_folder(self.kept) as staged:
+            adapting.save(self.model, staged, self.job.prepared.base.id)
             tokenizer = self.job.prepared.tokenizer
             own, tokenizer.chat_template = tokenizer.chat_template, self.job.prepared.template.jinja
             try:
@@ -158,10 +198,13 @@ class _Training:
                 "template_sha256": template.hash,
                 "stops": list(template.stops),
                 "weights": self.job.weights,
+                "quantization": self.project.model.quantization,
                 "precision": self.job.precision,
                 "max_length": self.project.data.max_length,
-            }
+            } | ({"labels": self.labels.to_json()} if self.labels else {})
             write_text(staged / "phi-tui.json", json.dumps(note, indent=1))
+            if self.labels:
+                classify.write_config(self.model, staged)
             write_text(staged / "README.md", card.text(self.project, self.lock, {}, template.name))
 
     def _trainer(self, batch: tuple[int, int]) -> tuple[Any, Any]:
@@ -171,7 +214,7 @@ class _Training:
         cadence = Cadence(
             settings,
             evaluates=len(self.validation_rows) > 0,
-            stopping=self.stop_asked,
+            stopping=self.stop_agreed,
             saving=self.save_asked,
             sampling=self.sample_asked,
             quitting=lambda: self.quitting,
@@ -192,15 +235,18 @@ class _Training:
         self.model.config.use_cache = False
         trainer = PhiTrainer(
             settings=settings,
+            lora=None if adapting.trains_all(self.project) else self.project.lora,
             checkpoint_folder=self.run.checkpoints,
-            run_evaluation=self.evaluation if len(self.validation_rows) else None,
+            run_evaluation=(lambda: self.ranks.from_first(self.evaluation)) if len(self.validation_rows) else None,
             speak=self.speak,
             keep_best=self.keep_adapter,
             say=self.say,
             model=self.model,
             args=args,
             train_dataset=self.train_rows,
-            data_collator=lambda rows: collate(rows, self.pad_id),
+            data_collator=self._collated,
+            labels=self.labels,
+            pad_id=self.pad_id,
             callbacks=callbacks,
         )
         from transformers import PrinterCallback, ProgressCallback
@@ -209,6 +255,9 @@ class _Training:
         trainer.remove_callback(ProgressCallback)
         cadence.trainer = trainer
         return trainer, cadence
+
+    def _collated(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
+        return classify.collate(rows, self.pad_id, self.labels) if self.labels else collate(rows, self.pad_id)
 
     def evaluation(self) -> Evaluation:
         """Evaluate the model as it is now on the whole validation set."""
@@ -220,7 +269,8 @@ class _Training:
                 spoke = time.monotonic()
                 self.say("phase", name="evaluate", done=done, total=rows)
 
-        self._last_evaluation = evaluate(
+        measured = functools.partial(classify.evaluate, labels=self.labels) if self.labels else evaluate
+        self._last_evaluation = measured(
             self.model,
             self.validation_rows,
             pad_id=self.pad_id,
@@ -229,7 +279,58 @@ class _Training:
             on_progress=progress,
             cancelled=self.stop_asked,
         )
+        if self.questions:
+            self._last_evaluation = self._with_scores(self._last_evaluation)
         return self._last_evaluation
+
+    def _questions(self) -> list[scoring.Question]:
+        """The validation rows whose answers are scored; none where no score is asked for."""
+        train, data, prepared = self.project.train, self.project.data, self.job.prepared
+        if train.score == "none" or not len(self.validation_rows):
+            return []
+        room = self._context()
+        questions = scoring.choose(
+            prepared.rows,
+            train.score_rows,
+            prepared.template,
+            prepared.tokenizer,
+            limit=data.max_length,
+            cut_source=data.cut == "source",
+            room=room,
+        )
+        if not questions:
+            self.say("warning", message=f"no validation row can be answered in {room} tokens: there is no score")
+        return questions
+
+    def _with_scores(self, found: Evaluation) -> Evaluation:
+        """Let the model answer the fixed questions and put the scores beside the loss; raises KeyboardInterrupt."""
+        train, began = self.project.train, time.perf_counter()
+        self.say("phase", name="evaluate", detail=f"scoring {len(self.questions)} answers")
+        scores = scoring.score(
+            train.score,
+            self.model,
+            self.job.prepared.tokenizer,
+            self.questions,
+            max_tokens=train.score_tokens,
+            context=self._context(),
+            stops=self.stops,
+            pad_id=self.pad_id,
+            autocast=self._autocast,
+            cancelled=self.stop_asked,
+        )
+        return dataclasses.replace(found, scores=scores, seconds=found.seconds + time.perf_counter() - began)
+
+    def _context(self) -> int:
+        return int(getattr(self.model.config, "max_position_embeddings", 0) or 1_048_576)
+
+    def _unigram_perplexity(self) -> float | None:
+        """What a model that knows the tokens' frequencies and nothing else has on the validation rows."""
+        if not len(self.validation_rows):
+            return None
+        found = unigram(self.train_rows, self.validation_rows, len(self.job.prepared.tokenizer))
+        said = f"unigram perplexity {found.perplexity:.4g}, from {found.counted:,} training tokens"
+        self.say("phase", name="baseline", detail=said, unigram_perplexity=found.perplexity, unigram_loss=found.loss)
+        return found.perplexity
 
     def _base_perplexity(self) -> float | None:
         """The base's perplexity, before anything is trained; after a resume, as the journal has it."""
@@ -241,62 +342,72 @@ class _Training:
                     return float(event["perplexity"]) if event["perplexity"] is not None else math.inf
         self.say("phase", name="evaluate", detail="the base, for comparison")
         try:
-            with self.model.disable_adapter():
+            with adapting.bare(self.model):
                 found = self.evaluation()
                 self.speak(0)
         except KeyboardInterrupt:
             raise Stopped("stopped before the first step", fix="nothing was trained; start again") from None
-        self.say(
-            "eval",
-            step=0,
-            epoch=0.0,
-            base=True,
-            eval_loss=found.loss,
-            perplexity=found.perplexity,
-            tokens=found.tokens,
-            seconds=found.seconds,
-        )
+        self.say("eval", step=0, epoch=0.0, base=True, **found.event(), **self._base_note())
         return found.perplexity
 
-    def _batch_size(self) -> tuple[int, int]:
-        """Rows a batch and batches a step; on a GPU the planned batch is tried out, weights untouched."""
-        planned = self.job.plan
-        if self.job.device.type != "cuda" or self.project.train.batch_size:
-            return planned.batch_size, planned.grad_accum
-        for event in journal.read(self.run.journal):
-            if self.start_from and event["kind"] == "phase" and "batch_size" in event:
-                return int(event["batch_size"]), math.ceil(planned.rows_per_step / int(event["batch_size"]))
-        import torch
+    def _base_note(self) -> dict[str, str]:
+        kind = self.project.model.quantization
+        return {} if kind == "none" else {"note": f"the base as it is held here, quantised ({kind})"}
 
-        self.say("phase", name="batch size", detail="trying the longest rows")
+    def _batch_size(self) -> tuple[int, int]:
+        """Rows a batch and batches a step: a step is measured, and what the project leaves open is made to fit."""
+        planned, project = self.job.plan, self.project
+        if self.start_from:
+            for event in journal.read(self.run.journal):
+                if event["kind"] == "phase" and event.get("batch_size"):
+                    return int(event["batch_size"]), self._accum(int(event["batch_size"]))
+        trying = self.job.device.type == "cuda" and not project.train.batch_size
+        if not trying and planned.steps * planned.grad_accum < measured.WORTH_FROM:
+            return planned.batch_size, planned.grad_accum
+        self.say("phase", name="memory", detail="one step of the longest rows, measured")
+        if planned.checkpointing:
+            self.model.gradient_checkpointing_enable({"use_reentrant": False})
+        try:
+            found = measured.step(self.job, self._rehearsal(), self.memory_before)
+        except (RuntimeError, MemoryError) as error:
+            raise _told(error, 0) from error
+        batch = min(self.ranks.gather(found.batch))
+        estimated = self.memory_before + measured.estimate(self.job, batch).total
+        self.memory = {"estimated_memory_bytes": estimated, "measured_memory_bytes": found.bytes}
+        chosen = {} if batch == planned.batch_size else {"batch_size": batch}
+        said = f"estimated {estimated / 1e9:.2f} GB, measured {found.bytes / 1e9:.2f} GB with {batch} rows"
+        self.say("phase", name="memory", detail=said, **self.memory, **chosen)
+        return (batch, self._accum(batch)) if chosen else (planned.batch_size, planned.grad_accum)
+
+    def _rehearsal(self) -> measured.Rehearsal:
+        """What a measured step runs: the longest rows forward and backward, and the evaluation's largest batch."""
         lengths = row_lengths(self.train_rows)
         longest = sorted(range(len(lengths)), key=lambda row: -lengths[row])
-        state = torch.random.get_rng_state(), torch.cuda.get_rng_state_all()
 
-        def attempt(rows: int) -> None:
-            picked = self.train_rows[longest[:rows]]
-            batch = collate(
-                [dict(zip(picked, values, strict=True)) for values in zip(*picked.values(), strict=True)],
-                self.pad_id,
+        def rows(count: int) -> None:
+            picked = self.train_rows[longest[:count]]
+            batch = self._collated(
+                [dict(zip(picked, values, strict=True)) for values in zip(*picked.values(), strict=True)]
             )
+            self.model.train()
             try:
+                batch = {name: tensor.to(self.job.device.type) for name, tensor in batch.items()}
                 with self._autocast():
-                    nll(
-                        self.model, {name: tensor.to(self.job.device.type) for name, tensor in batch.items()}
-                    ).backward()
+                    loss = classify.loss(self.model, batch, self.labels) if self.labels else nll(self.model, batch)
+                loss.backward()
             finally:
                 self.model.zero_grad(set_to_none=True)
 
-        self.model.train()
-        try:
-            found = plan.probe(planned.batch_size, attempt)
-        except RuntimeError as error:
-            raise _told(error, 0) from error
-        torch.random.set_rng_state(state[0])
-        torch.cuda.set_rng_state_all(state[1])
-        torch.cuda.empty_cache()
-        self.say("phase", name="batch size", detail=f"{found} rows fit", batch_size=found)
-        return found, math.ceil(planned.rows_per_step / found)
+        def validation() -> None:
+            budget = EVAL_TOKENS[self.job.device.type]
+            largest = self.validation_rows.select(batches(row_lengths(self.validation_rows), budget)[0])
+            evaluated = functools.partial(classify.evaluate, labels=self.labels) if self.labels else evaluate
+            evaluated(self.model, largest, pad_id=self.pad_id, token_budget=budget, autocast=self._autocast)
+
+        return measured.Rehearsal(rows, validation if len(self.validation_rows) else None)
+
+    def _accum(self, batch: int) -> int:
+        return math.ceil(self.job.plan.rows_per_step / (batch * self.ranks.count))
 
     def _final(self, trainer: Any) -> Evaluation | None:
         """The evaluation of the adapter that is kept; the best one is loaded back if it is not the last."""
@@ -304,11 +415,8 @@ class _Training:
             return None
         if trainer.state.best_global_step == trainer.state.global_step and self._last_evaluation:
             return self._last_evaluation
-        from peft import set_peft_model_state_dict
-        from safetensors.torch import load_file
-
-        self.say("phase", name="evaluate", detail=f"the best adapter, of step {trainer.state.best_global_step}")
-        set_peft_model_state_dict(self.model, load_file(str(self.run.adapter / "adapter_model.safetensors")))
+        self.say("phase", name="evaluate", detail=f"the best, of step {trainer.state.best_global_step}")
+        adapting.load_back(self.model, self.kept)
         try:
             return self.evaluation()
         except KeyboardInterrupt:
@@ -324,7 +432,7 @@ class _Training:
         }
         figures: dict[str, Any] = {
             "run": self.run.id,
-            "adapter": str(self.run.adapter),
+            "adapter": str(self.kept),
             "steps": trainer.state.global_step,
             "best_step": trainer.state.best_global_step or trainer.state.global_step,
             "train_loss": sum(losses.values()) / len(losses) if losses else None,
@@ -332,16 +440,25 @@ class _Training:
             "perplexity": final.perplexity if final else None,
             "base_perplexity": base_perplexity,
             "tokens_per_second": trainer.tokens_seen / cadence.loop_seconds if cadence.loop_seconds else None,
-            "peak_memory_bytes": devices.peak_memory(self.job.device),
+            "peak_memory_bytes": measured.highest(self.job.device),
+            **self.memory,
             "seconds": time.perf_counter() - self.started,
         }
+        figures |= self.baseline
+        if self.labels or self.questions:
+            events = journal.read(self.run.journal)
+            before = next((event for event in events if event["kind"] == "eval" and event.get("base")), None)
+            figures |= classify.figures(final, before) if self.labels else scoring.figures(final, before)
         shown = {
             key: figures[key]
-            for key in ("steps", "train_loss", "eval_loss", "perplexity", "base_perplexity")
-            if figures[key] is not None
+            for key in (
+                *("steps", "train_loss", "eval_loss", "perplexity", "base_perplexity", "unigram_perplexity"),
+                *(*classify.SHOWN, *answer_scores.SHOWN),
+            )
+            if figures.get(key) is not None
         }
         write_text(
-            self.run.adapter / "README.md",
+            self.kept / "README.md",
             card.text(self.project, self.lock, shown, self.job.prepared.template.name),
         )
         return figures
@@ -357,7 +474,9 @@ class _Training:
 
     def _keep_something(self) -> None:
         """Keep the adapter as it is where none was kept: without validation, or stopped before the first evaluation."""
-        if not len(self.validation_rows) or not (self.run.adapter / "adapter_model.safetensors").is_file():
+        if not self.ranks.first:
+            return
+        if not len(self.validation_rows) or not any(self.kept.glob("*.safetensors")):
             with contextlib.suppress(OSError):
                 self.keep_adapter()
 
@@ -386,6 +505,8 @@ def _told(error: Exception, step: int) -> Exception:
             fix="lower train.learning_rate, lengthen train.warmup, or use bf16 or fp32; the last good adapter is kept",
         )
     if plan.out_of_memory(error):
+        if isinstance(error, measured.TooLittle):
+            return Refusal(f"this run would not fit into memory: {error}", fix=error.fix)
         return TrainingFailed(
             "out of memory",
             where=f"step {step + 1}",

@@ -8,7 +8,6 @@ gradient that is not finite (never applied).
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -26,11 +25,11 @@ from transformers import (
 )
 
 from phi_tui import schedules
-from phi_tui.atomic import folder as atomic_folder
-from phi_tui.engine import checkpoints
+from phi_tui.engine import checkpoints, classify, optimisers, ranks, starts
 from phi_tui.engine.evaluate import Evaluation
-from phi_tui.engine.loss import nll, trained_tokens
-from phi_tui.schema import Train
+from phi_tui.engine.labels import Labels
+from phi_tui.engine.loss import IGNORED, nll, trained_tokens
+from phi_tui.schema import Lora, Train
 
 Say = Callable[..., None]
 
@@ -47,20 +46,27 @@ class PhiTrainer(Trainer):
 
     control: TrainerControl
     lr_scheduler: Any
+    optimizer: Any
 
     def __init__(
         self,
         *,
         settings: Train,
+        lora: Lora | None,
         checkpoint_folder: Path,
         run_evaluation: Callable[[], Evaluation] | None,
         keep_best: Callable[[], None],
         speak: Callable[[int], None],
         say: Say,
+        labels: Labels | None = None,
+        pad_id: int = 0,
         **standard: Any,
     ) -> None:
         super().__init__(**standard)
+        self.ranks = ranks.here()
+        self._pad_id = pad_id
         self.settings = settings
+        self.lora = lora
         self.window_tokens: torch.Tensor | int = 0
         self.tokens_seen = 0
         self.interrupted = False
@@ -73,14 +79,19 @@ class PhiTrainer(Trainer):
         self._staging: str | None = None
         # compute_loss divides by the window's trained tokens itself, whatever the model's forward accepts.
         self.model_accepts_loss_kwargs = True
-        self._loss_shifts_labels = True
+        self._loss_shifts_labels = labels is None
+        self.labels = labels
 
     def compute_loss(
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
         """Return the batch's share of the mean loss over the accumulation window."""
-        count = num_items_in_batch if num_items_in_batch is not None else trained_tokens(inputs["labels"])
-        loss = nll(model, inputs) / count
+        if self.labels is not None:
+            count = num_items_in_batch if num_items_in_batch is not None else inputs["labels"].numel()
+            loss = classify.loss(model, inputs, self.labels) / count
+        else:
+            count = num_items_in_batch if num_items_in_batch is not None else trained_tokens(inputs["labels"])
+            loss = nll(model, inputs) / count
         if num_items_in_batch is not None and self.args.average_tokens_across_devices:
             loss = loss * self.accelerator.num_processes  # the gradient is averaged over devices afterwards
         return (loss, None) if return_outputs else loss
@@ -89,7 +100,36 @@ class PhiTrainer(Trainer):
         """Collect a window's batches, and count the tokens in them without waiting for the device."""
         batches, items = super().get_batch_samples(*window, **more)
         self.window_tokens = sum(batch["attention_mask"].sum() for batch in batches)
+        if self.ranks.count > 1:
+            # Rows that only fill up an epoch's last step have no label at all, and do not count.
+            rows = [batch["attention_mask"][(batch["labels"] != IGNORED).any(dim=1)] for batch in batches]
+            self.window_tokens = sum(self.ranks.gather(sum(int(mask.sum()) for mask in rows)))
         return batches, items
+
+    def get_train_dataloader(self) -> Any:
+        """Give each of several processes its share of the rows that one would take for a step."""
+        if self.ranks.count == 1:
+            return super().get_train_dataloader()
+        from phi_tui.engine import shares
+
+        rows, batch = self.train_dataset, self._train_batch_size
+        pin = self.args.dataloader_pin_memory
+        made = shares.loader(rows, batch, self.ranks.count, self._pad_id, self.data_collator, pin=pin)
+        return self.accelerator.prepare(made)
+
+    def create_optimizer(self, model: Any = None) -> Any:
+        """Make the optimiser that the project names, with LoRA+'s groups and the held half of a start where asked."""
+        if self.optimizer is not None or self.lora is None:
+            return super().create_optimizer(model)
+        if self.lora.plus_ratio:
+            kind, settings = self.get_optimizer_cls_and_kwargs(self.args, self.model)
+            decay = self.args.weight_decay
+            self.optimizer = optimisers.with_faster_b(self.model, kind, settings, self.lora.plus_ratio, decay)
+        else:
+            super().create_optimizer(model)
+        if self.lora.init != "default":
+            starts.hold(self.model, self.optimizer)
+        return self.optimizer
 
     def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
         """Make the schedule that the project names."""
@@ -97,7 +137,7 @@ class PhiTrainer(Trainer):
             train, warmup = self.settings, self.args.get_warmup_steps(num_training_steps)
 
             def rate(step: int) -> float:
-                return schedules.factor(train.scheduler, step, num_training_steps, warmup, train.restarts)
+                return schedules.of(train, step, num_training_steps, warmup)
 
             self.lr_scheduler = LambdaLR(optimizer or self.optimizer, rate)
             self._created_lr_scheduler = True
@@ -112,19 +152,13 @@ class PhiTrainer(Trainer):
         except KeyboardInterrupt:
             self.interrupted = self.control.should_save = self.control.should_training_stop = True
             return {}
+        event = found.event()
         metrics = {
-            f"{metric_key_prefix}_loss": found.loss,
-            f"{metric_key_prefix}_perplexity": found.perplexity,
+            f"{metric_key_prefix}_{name.removeprefix('eval_')}": value
+            for name, value in event.items()
+            if isinstance(value, float) and name != "seconds"
         }
-        self._say(
-            "eval",
-            step=self.state.global_step,
-            epoch=self.state.epoch,
-            eval_loss=found.loss,
-            perplexity=found.perplexity,
-            tokens=found.tokens,
-            seconds=found.seconds,
-        )
+        self._say("eval", step=self.state.global_step, epoch=self.state.epoch, **event)
         self.speak(self.state.global_step)
         self.log(dict(metrics))
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
@@ -145,7 +179,7 @@ class PhiTrainer(Trainer):
         norm = super()._get_grad_norm(model, grad_norm=grad_norm)
         # Under fp16 a scaled gradient may overflow; the scaler then skips the step by itself.
         broken = not torch.isfinite(self._tr_loss) or (not self.args.fp16 and not torch.isfinite(torch.as_tensor(norm)))
-        if broken:
+        if any(self.ranks.gather(bool(broken))):
             raise NotFinite(
                 f"step {self.state.global_step + 1}: loss {float(self._tr_loss):g}, gradient norm {float(norm):g}"
             )
@@ -156,12 +190,15 @@ class PhiTrainer(Trainer):
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         target = self._checkpoint_folder / f"step-{self.state.global_step}"
-        with atomic_folder(target) as staged:
+        with self.ranks.folder(target) as staged:
             self._staging = str(staged)
             try:
                 super()._save_checkpoint(model, trial)
             finally:
                 self._staging = None
+            self.ranks.gather(None)  # each process has written its random state
+            if not self.ranks.first:
+                return
             written = next(staged.glob("checkpoint-*"))
             for path in written.iterdir():
                 path.rename(staged / path.name)
@@ -283,8 +320,6 @@ def arguments(
     on_gpu: bool,
 ) -> TrainingArguments:
     """Return the Trainer's arguments; evaluation, saving and logging are driven by `Cadence`."""
-    # Names of a run for the trackers; the Trainer reads nothing else from the environment here.
-    os.environ.setdefault("TRACKIO_PROJECT", "phi-tui")
     return TrainingArguments(
         output_dir=str(output),
         num_train_epochs=settings.epochs,
@@ -292,12 +327,16 @@ def arguments(
         per_device_train_batch_size=batch_size,
         gradient_accumulation_steps=grad_accum,
         learning_rate=settings.learning_rate,
+        **optimisers.library_name(settings.optimizer),
         warmup_steps=settings.warmup,
         weight_decay=settings.weight_decay,
+        adam_beta2=settings.beta2,
         max_grad_norm=settings.max_grad_norm,
         bf16=precision == "bf16",
         fp16=precision == "fp16",
         use_cpu=not on_gpu,
+        ddp_backend=("nccl" if on_gpu else "gloo") if ranks.here().count > 1 else None,
+        ddp_find_unused_parameters=False if ranks.here().count > 1 else None,
         seed=seed,
         data_seed=seed,
         activation_checkpointing=checkpointing,
@@ -313,7 +352,7 @@ def arguments(
         restore_callback_states_from_checkpoint=True,
         remove_unused_columns=False,
         dataloader_pin_memory=on_gpu,
-        report_to=list(settings.report_to) or "none",
+        report_to="none",  # engine/trackers.py feeds them, from the journal's events
         run_name=output.name,
         disable_tqdm=True,
         push_to_hub=False,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from textual.binding import Binding
 
+from phi_tui.engine.labels import TASKS
 from phi_tui.safe_text import clean
 from phi_tui.widgets.chat_asking import ask_text
 from phi_tui.widgets.chat_frame import ChatFrame
@@ -32,6 +33,9 @@ back. **escape** stops the answers; once more, it gives the jump keys back; **i*
 
 A model is asked in the template that it was trained with; **ctrl+t** shows the exact text. Only a *chat* template
 carries earlier turns: with the others each question stands alone, as in training.
+
+A project that trains a head (`model.task` other than causal-lm) has no conversation: each text is scored, and what
+comes back is every class with its probability, or a number.
 
 Copying goes out as OSC 52, which some terminals ignore: **ctrl+s** saves the conversation to a file.
 """
@@ -97,7 +101,10 @@ Copying goes out as OSC 52, which some terminals ignore: **ctrl+s** saves the co
 
     def action_base(self) -> None:
         """The base beside the others, or away."""
-        if self._talk.voices:
+        project = self.phi.session.project
+        if project is not None and project.model.task in TASKS:
+            self.say("the bare base has no trained head to score a text with", severity="warning")
+        elif self._talk.voices:
             self._take(with_base(self._talk.voices, self._voices))
 
     def _take(self, voices: tuple[Voice, ...]) -> None:

@@ -29,9 +29,12 @@ from phi_tui.widgets.data_split import SplitPane
 from phi_tui.widgets.data_strip import DataStrip
 from phi_tui.widgets.data_survey import Known, Survey, source_columns, survey_key
 from phi_tui.widgets.data_tokens import PAGE, TokensPane
+from phi_tui.widgets.data_transforms import PREVIEWED, TransformsPane
 from phi_tui.widgets.messages import Replied
 
-_PANES: tuple[type[Pane], ...] = (SourcesPane, FindingsPane, SplitPane, LengthsPane, TokensPane)
+_PANES: tuple[type[Pane], ...] = (
+    SourcesPane, TransformsPane, FindingsPane, SplitPane, LengthsPane, TokensPane,
+)  # fmt: skip
 _SETTLE = 0.4
 """Seconds without a change before a survey starts."""
 _REDRAW = 0.2
@@ -53,10 +56,11 @@ Bring your rows in and see what the model will learn from them.
 
 1. **Sources**: `a` adds a file by its path, `e` from the tree of folders, `u` from the Hub. The format and the
    columns are detected; `c` corrects them.
-2. **Findings**: what is wrong with which line, and what to do. Broken rows stop a run, unless they are left out.
-3. **Split & mix**: how many rows train and how many only measure. Golden shares are a heuristic; any share will do.
-4. **Lengths**: rows longer than `max_length` tokens are cut.
-5. **Tokens**: rows as they are trained. Only the tokens in colour, underlined, teach; look at a few before you train.
+2. **Transforms**: what is done to the rows first: filters, templates, renamed columns. Rows before and after.
+3. **Findings**: what is wrong with which line, and what to do. Broken rows stop a run, unless they are left out.
+4. **Split & mix**: how many rows train and how many only measure. Golden shares are a heuristic; any share will do.
+5. **Lengths**: rows longer than `max_length` tokens are cut.
+6. **Tokens**: rows as they are trained. Only the tokens in colour, underlined, teach; look at a few before you train.
 
 The data is checked by itself whenever a setting changes that matters to it; `ctrl+r` checks again, after an
 edit of a file for example.
@@ -89,6 +93,7 @@ edit of a file for example.
         self._redrawing: Timer | None = None
         self._rows_asked = 0
         self._columns_asked = 0
+        self._transforms_asked = 0
         self._columns: ColumnsDialog | None = None
 
     def body(self) -> ComposeResult:
@@ -236,6 +241,12 @@ edit of a file for example.
                 self._draw_soon()
         elif event.tag == "rows" and reply.id == self._rows_asked:
             self._rows_came(reply)
+        elif event.tag == "transforms" and reply.id == self._transforms_asked:
+            pane = self.query_one(TransformsPane)
+            if reply.kind == "result":
+                pane.take(reply.payload)
+            elif reply.kind == "error":
+                pane.failed(reply.payload)
         elif event.tag == "columns" and reply.id == self._columns_asked and self._columns:
             if reply.kind == "result":
                 self._columns.take(reply.payload)
@@ -265,6 +276,15 @@ edit of a file for example.
         elif reply.kind == "error":
             pane.failed(reply.payload)
 
+    @on(TransformsPane.Wanted)
+    def _transforms_wanted(self) -> None:
+        if self._transforms_asked:
+            self.phi.inspector.cancel(self._transforms_asked)
+        place = self._place_of_project()
+        self._transforms_asked = self.ask(
+            self.phi.inspector, "transform_preview", "transforms", count=PREVIEWED, **place
+        )
+
     @on(SourcesPane.EditColumns)
     def _edit_columns(self, event: SourcesPane.EditColumns) -> None:
         project, number = self.phi.session.project, event.number
@@ -289,6 +309,8 @@ edit of a file for example.
                 files=[source.path],
                 count=5,
                 root=str(self.phi.session.root),
+                project=self.phi.session.text(),
+                source=number,
             )
         else:
             what = "First rows of a Hub data set are not shown here; t types a column's name."

@@ -23,6 +23,7 @@ from phi_tui.safe_text import clean
 from phi_tui.schema import Project
 from phi_tui.screens.frame import Frame
 from phi_tui.widgets.dialogs import AskText
+from phi_tui.widgets.line_input import LineInput
 from phi_tui.widgets.messages import Found, Replied
 from phi_tui.widgets.model_bases import ModelBases, heads
 from phi_tui.widgets.model_detail import ModelDetail
@@ -77,8 +78,8 @@ A gated base wants its licence accepted on its page on the Hub, and your token i
     def body(self) -> ComposeResult:
         """Two lines to type in, what the project has, the list and the panel beside it, the download."""
         with Horizontal(id="model-lines"):
-            yield Input(placeholder="/ filter", id="model-filter", tooltip="Words that a base must hold, all of them")
-            yield Input(placeholder="s search the Hub", id="model-search", tooltip="Words to look for on the Hub")
+            yield LineInput(placeholder="/ filter", id="model-filter", tooltip="Words that a base must hold, all of them")
+            yield LineInput(placeholder="s search the Hub", id="model-search", tooltip="Words to look for on the Hub")
         yield Static("", id="model-state", markup=False)
         with Horizontal(id="model-panes"):
             with Vertical(id="model-list", classes="panel"):
@@ -232,11 +233,11 @@ A gated base wants its licence accepted on its page on the Hub, and your token i
 
     def action_filter(self) -> None:
         """Go to the filter."""
-        self.query_one("#model-filter", Input).focus()
+        self.set_focus(self.query_one("#model-filter", Input))  # at once: what is typed behind the key belongs to the line
 
     def action_search(self) -> None:
         """Go to the search line."""
-        self.query_one("#model-search", Input).focus()
+        self.set_focus(self.query_one("#model-search", Input))
 
     def action_leave(self) -> None:
         """Back to the list; once more clears the filter."""

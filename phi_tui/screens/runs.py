@@ -23,6 +23,7 @@ from phi_tui.run_list import Glance
 from phi_tui.safe_text import clean
 from phi_tui.schema import Project
 from phi_tui.widgets import runs_rows
+from phi_tui.widgets.line_input import LineInput
 from phi_tui.widgets.messages import Found
 from phi_tui.widgets.runs_compare import RunCompare
 from phi_tui.widgets.runs_deleting import Deleting
@@ -86,7 +87,7 @@ Every run of this workspace: live ones on top, then the newest. **ppl** is the p
         """Three views, one at a time."""
         with ContentSwitcher(id="runs-views", initial=LIST):
             with Vertical(id=LIST):
-                yield Input(placeholder="words of project, run or state", id="runs-filter")
+                yield LineInput(placeholder="words of project, run or state", id="runs-filter")
                 yield Static("", id="runs-status", markup=False)
                 yield Static("", id="runs-empty", markup=False)
                 with Container(id="runs-list-split"):
@@ -208,7 +209,7 @@ Every run of this workspace: live ones on top, then the newest. **ppl** is the p
         """Ask for words."""
         box = self.query_one("#runs-filter", Input)
         box.display = True
-        box.focus()
+        self.set_focus(box)  # at once: what is typed behind the key belongs to the line
 
     @on(Input.Changed, "#runs-filter")
     def _filter_changed(self, event: Input.Changed) -> None:

@@ -137,7 +137,7 @@ is a value that was not finite.
             last += f" perplexity {figures.number(newest.figures['perplexity'])}"
         panel.show_project(project, last)
         text = self.phi.session.text()
-        if text != self._planned:
+        if text != self._planned and not self.starting and not self.phi.autostart:
             self._planned = text
             if self._request:
                 self.phi.inspector.cancel(self._request)
@@ -270,9 +270,14 @@ is a value that was not finite.
             return
         self.starting = True
         self.query_one("#start", Button).disabled = True
+        if self._request:  # what it would say is about to be seen, and it works on the same rows
+            self.phi.inspector.cancel(self._request)
+            self._planned = ""
+        self.query_one(PreflightPanel).show_phase("starting the run")
         project, root, place = session.project, session.root, session.workspace
 
         def start() -> Any:
+            self.phi.wait_for_inspector()
             made = launch.new(project, root, place)
             return self.phi.start_engine(made, place, here=project.launch.where == "here", resume=False)
 
@@ -284,6 +289,7 @@ is a value that was not finite.
         self.query_one("#start", Button).disabled = False
         if isinstance(event.result, Exception):
             self.say(clean(event.result), severity="error")
+            self.show_project(self.phi.session.project)
         elif isinstance(event.result, Run):
             self._planned = ""
             self.phi.watch_run(event.result)

@@ -93,6 +93,7 @@ class TrainActions(Frame):
         self.starting = True
 
         def start() -> Any:
+            self.phi.wait_for_inspector()
             going_on = branch.from_checkpoint(run, step, place) if step else run
             return self.phi.start_engine(going_on, place, here=here, resume=True)
 

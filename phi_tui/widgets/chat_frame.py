@@ -10,6 +10,7 @@ from textual.timer import Timer
 from textual.widgets import Static, TextArea
 
 from phi_tui import project as projects
+from phi_tui.engine.labels import TASKS
 from phi_tui.schema import Chat, Lora, Project, Train
 from phi_tui.screens.frame import Frame
 from phi_tui.widgets import chat_words
@@ -198,7 +199,7 @@ class ChatFrame(Frame):
         project, talk = self.phi.session.project, self._talk
         self.set_class(len(talk.voices) > 1 and self.size.width < 100, "stacked")
         log = self.query_one(ChatLog)
-        log.show(talk, chat_words.hint(project is not None, talk.voices))
+        log.show(talk, chat_words.hint(project is not None, talk.voices, project.model.task if project else ""))
         log.bring_up()
         self._show_heads()
         note = chat_words.note(
@@ -206,7 +207,8 @@ class ChatFrame(Frame):
         )
         self.query_one("#chat-note", Static).update(note)
         field = self.query_one("#chat-ask")
-        field.border_title = "Change the last question" if talk.editing else "Question"
+        asked = "text" if project and project.model.task in TASKS else "question"
+        field.border_title = f"Change the last {asked}" if talk.editing else asked.capitalize()
         field.border_subtitle = "escape stops" if self._exchange.busy else "enter sends, ctrl+j new line, escape leaves"
         self._run_clock()
 

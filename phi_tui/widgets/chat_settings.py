@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pydantic import ValidationError
+from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Horizontal, Vertical
@@ -18,6 +19,7 @@ from textual.widgets import Input, Label, Static, TextArea
 
 from phi_tui.safe_text import clean
 from phi_tui.schema import Chat
+from phi_tui.widgets.line_input import LineInput
 
 FIELDS = (
     ("temperature", "Temperature", "0: always the likeliest token; 0.7 varies"),
@@ -57,6 +59,15 @@ def settled(texts: dict[str, str]) -> tuple[Settled | None, str]:
         return None, f"{label}: {str(first['msg'])[:1].lower()}{str(first['msg'])[1:]}"
 
 
+class _Prompt(TextArea):
+    """The system prompt; what is pasted into it is made visible."""
+
+    async def _on_paste(self, event: events.Paste) -> None:
+        event.prevent_default()
+        event.stop()
+        self.replace(clean(event.text.replace("\r\n", "\n").replace("\r", "\n")), *self.selection)
+
+
 class ChatSettings(ModalScreen[Settled | None]):
     """Returns the settings, or None when the page is left."""
 
@@ -80,11 +91,11 @@ class ChatSettings(ModalScreen[Settled | None]):
         with Vertical(id="chat-settings", classes="dialog"):
             yield Static("How the answers are made", markup=False, classes="title")
             yield Label("System prompt", markup=False)
-            yield TextArea(clean(self._chat.system), id="set-system", compact=True, tab_behavior="focus")
+            yield _Prompt(clean(self._chat.system), id="set-system", compact=True, tab_behavior="focus")
             for name, label, words in FIELDS:
                 with Horizontal(classes="set-row"):
                     yield Label(label, markup=False, classes="set-label")
-                    yield Input(values[name], id=f"set-{name}", compact=True, select_on_focus=True)
+                    yield LineInput(values[name], id=f"set-{name}", compact=True, select_on_focus=True)
                     yield Label(words, markup=False, classes="set-words dim")
             yield Static("", markup=False, id="set-flaw", classes="bad")
             yield Static("enter or ctrl+s saves to the project   tab goes on   escape cancels", markup=False)

@@ -10,6 +10,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from phi_tui.widgets import score_box
 from phi_tui.widgets.voice_choice import Voice
 
 State = Literal["waiting", "speaking", "done", "stopped", "failed"]
@@ -26,6 +27,8 @@ class Said:
     seconds: float = 0.0
     pace: float = 0.0
     fault: str = ""
+    scores: dict[str, Any] | None = None
+    """What a head said of the text, in the place of words."""
     seed: int = 0
     settings: dict[str, Any] = field(default_factory=dict)
     began: float = 0.0
@@ -47,7 +50,8 @@ class Said:
             self.tokens = int(payload.get("tokens") or self.tokens)
         elif kind == "result":
             self.state = "done"
-            self.text = str(payload.get("text", self.text))
+            self.scores = payload if score_box.is_score(payload) else None
+            self.text = score_box.plain(payload) if self.scores else str(payload.get("text", self.text))
             self.tokens = int(payload.get("tokens") or 0)
             self.ended = bool(payload.get("ended"))
             self.seconds = float(payload.get("seconds") or 0.0)
@@ -75,6 +79,9 @@ class Said:
             return f"stopped, {tokens(self.tokens)}" if self.tokens else "stopped"
         if self.state == "failed":
             return "failed"
+        if self.scores:
+            cut = int(self.scores.get("cut") or 0)
+            return f"scored in {self.seconds:.2f} s, {tokens(self.tokens)} read" + (f", {cut:,} cut off" if cut else "")
         end = "ended by itself" if self.ended else "cut off at max_tokens"
         if not self.ended and self.tokens < int(self.settings.get("max_tokens") or 0):
             end = "cut off at the end of the model's context"

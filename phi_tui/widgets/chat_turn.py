@@ -12,6 +12,7 @@ from textual.content import Content
 from textual.widgets import Static
 
 from phi_tui.safe_text import clean
+from phi_tui.widgets import score_box
 from phi_tui.widgets.chat_talk import Said, Turn
 from phi_tui.widgets.voice_choice import Voice
 
@@ -54,7 +55,7 @@ class Answer(Vertical):
             line.set_class(name == state, name)
         if before is None or before[:2] != drawn[:2]:
             text = self.query_one(".answer-text", Static)
-            text.update(Content(shown(said)))
+            text.update(score_box.content(said.scores) if said and said.scores else Content(shown(said)))
             text.set_class(state == "failed", "bad")
 
 

@@ -7,6 +7,8 @@ from typing import Any
 
 from textual.content import Content
 
+from phi_tui.engine.labels import TASKS
+from phi_tui.safe_text import clean
 from phi_tui.schema import Project
 from phi_tui.widgets.chat_exchange import Exchange
 from phi_tui.widgets.chat_talk import Said, Talk
@@ -27,12 +29,19 @@ def state(voice: Voice, said: Said | None, exchange: Exchange) -> str:
     return "is loaded when you ask"
 
 
-def hint(project_open: bool, voices: Sequence[Voice]) -> Content:
+def hint(project_open: bool, voices: Sequence[Voice], task: str = "") -> Content:
     """What stands where there is no turn yet."""
     if not project_open:
         return Content(
             "No project is open.\n\nOpen one on Home (1), or make the demo there: its base can be asked at once, "
             "and after training (5) base and adapter answer side by side."
+        )
+    if task in TASKS:
+        return Content(
+            "Type a text and press enter: it is scored.\n\n"
+            "F2  choose who scores: adapters, checkpoints\n"
+            "^t  the exact text that the model is given\n"
+            "esc gives the jump keys back; then v chooses, i returns"
         )
     who = "each column" if len(voices) > 1 else "the model"
     return Content(
@@ -54,6 +63,12 @@ def note(
     if live:
         runs = "A run is training" if live == 1 else f"{live} runs are training"
         lines.append(Content.styled(f"{runs}: chatting shares the machine with it.", "$warning"))
+    if project.model.task in TASKS:
+        if not any(voice.kind != "base" for voice in voices):
+            lines.append(Content.styled("No adapter yet, so nothing can be scored. Train one: 5, then s.", "$warning"))
+        what = "a number" if project.model.task == "regression" else "each class with its probability"
+        lines.append(Content.styled(f"A text gets {what} ({project.model.task}); each stands alone.", "dim"))
+        return Content("\n").join(lines)
     if voices and not any(voice.kind == "adapter" for voice in voices):
         more = "; a checkpoint can be asked already (F2)" if any(v.kind == "checkpoint" for v in voices) else ""
         lines.append(
@@ -74,7 +89,7 @@ def note(
 
 def _memory(templates: Sequence[str]) -> str:
     """Whether earlier turns are given to the models, by the templates' names."""
-    names = list(dict.fromkeys(name for name in templates if name))
+    names = list(dict.fromkeys(clean(name, one_line=True, limit=40) for name in templates if name))
     if not names:
         return "The template is known once the model is loaded."
     said = " and ".join(f'"{name}"' for name in names)

@@ -87,7 +87,7 @@ def summary(found: Consequences) -> Text:
         return Text(f"computing what follows: {clean(found.doing, one_line=True, limit=200)}".rstrip(": "))
     memory, device = plan.get("memory") or {}, plan.get("device") or {}
     parts = [
-        f"{count(plan.get('tokens_per_step'))} tokens a step",
+        f"{count(plan.get('tokens_per_step'))} tokens/step",
         f"{count(plan.get('steps'))} steps",
         f"{count(plan.get('trainable'))} trainable",
         f"{size(memory.get('total'))} of {size(device.get('memory'))}",
@@ -125,7 +125,8 @@ def figures(plan: Mapping[str, Any], width: int) -> list[tuple[str, str]]:
     ]
     if have:
         found.append(("", _bar(share, max(10, width - _LABEL - 14))))
-    found += [(f"  {part}", f"{size(memory[part]):>8}") for part in _PARTS if part in memory]
+    parts = memory.get("parts") or {part: memory[part] for part in _PARTS if part in memory}
+    found += [(f"  {part}", f"{size(held):>8}") for part, held in parts.items()]
     if plan.get("checkpointing"):
         found.append(("", "activations are recomputed"))
     seconds = plan.get("seconds_estimate")

@@ -18,7 +18,7 @@ from phi_tui.widgets.data_pane import VimList
 from phi_tui.widgets.data_survey import error_words
 from phi_tui.widgets.dialogs import AskText
 
-FIELDS = ("instruction", "input", "output", "prompt", "completion", "messages", "text", "system")
+FIELDS = ("instruction", "input", "output", "prompt", "completion", "messages", "text", "system", "label")
 _ROWS = 5
 
 
@@ -30,6 +30,8 @@ def form_of(mapping: dict[str, str]) -> str:
         ("instruction", {"instruction", "output"}, {"instruction", "output", "input", "system"}),
         ("prompt-completion", {"prompt", "completion"}, {"prompt", "completion", "system"}),
         ("text", {"text"}, {"text"}),
+        ("text with a label", {"text", "label"}, {"text", "label"}),
+        ("instruction with a label", {"instruction", "label"}, {"instruction", "input", "label"}),
     ):
         if needed <= fields <= allowed:
             return form
@@ -117,7 +119,7 @@ class ColumnsDialog(ModalScreen[dict[str, str] | None]):
             verdict.append("nothing mapped: the columns are detected")
         else:
             verdict.append("fits no format  ", "bold")
-            verdict.append("messages, or instruction and output (input), or prompt and completion, or text")
+            verdict.append("messages, or instruction and output (input), or prompt and completion, or text (label)")
         self.query_one("#columns-verdict", Static).update(verdict)
 
     def _field(self, name: str) -> Text:

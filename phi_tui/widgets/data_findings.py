@@ -44,7 +44,7 @@ class FindingsPane(Pane):
         self._known = known
         survey = known.survey
         total = survey.total_findings
-        self.border_subtitle = f"{total:,}" if total else ""
+        self.border_subtitle = f"{total:,} finding{'s' * (total != 1)}" if total else ""
         self.query_one("#findings-summary", Static).update(self._summary(known))
         self._shown = sorted(survey.findings, key=lambda one: _ORDER.get(str(one.get("severity")), 3))
         self._fill()

@@ -62,7 +62,7 @@ class SourcesPane(Pane):
     def show(self, known: Known) -> None:
         """Draw sources and settings."""
         sources = known.project.data.sources
-        self.border_subtitle = f"{len(sources)}" if sources else ""
+        self.border_subtitle = f"{len(sources)} source{'s' * (len(sources) != 1)}" if sources else ""
         listed = self.query_one("#source-list", VimList)
         at = listed.highlighted
         listed.set_options(Option(self._prompt(known, number)) for number in range(len(sources)))

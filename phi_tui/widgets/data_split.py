@@ -72,7 +72,7 @@ class SplitPane(Pane):
         elif held_out:
             head.update("A source has the role validation, so nothing else is split off: these shares are not used.")
         else:
-            head.update(Text("validation share     trains  validates   tokens", style="bold"))
+            head.update(Text("validation share     trains  validates       tokens", style="bold"))
         offered = choices(report, known.survey.tokens)
         self._values = [one.value for one in offered]
         listed = self.query_one("#split-choices", PickList)

@@ -12,6 +12,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Button, Input, Label
 
 from phi_tui.safe_text import clean
+from phi_tui.widgets.line_input import LineInput
 
 
 class Ask(ModalScreen[str]):
@@ -63,7 +64,7 @@ class AskText(ModalScreen[str]):
         """The question, the line, and what is wrong with it."""
         with Vertical(classes="dialog"):
             yield Label(clean(self._question), markup=False, classes="dialog-question")
-            yield Input(self._value, placeholder=self._placeholder)
+            yield LineInput(self._value, placeholder=self._placeholder)
             yield Label("", markup=False, classes="dialog-flaw")
 
     @on(Input.Submitted)

@@ -45,7 +45,7 @@ class FormDetail(VerticalScroll, can_focus=False):
 
     def show(self, field: Field, value: Any, error: str, found: Measured | None) -> None:
         """Show a setting's words."""
-        self.border_title = field.key
+        self.border_title = f" {field.key} "
         self.query_one(Static).update(details(field, value, error, found))
         self.set_class(bool(error), "-wrong")
         self.scroll_home(animate=False)

@@ -14,6 +14,7 @@ from phi_tui.safe_text import clean
 from phi_tui.schema import Project
 from phi_tui.widgets.form_detail import FormDetail
 from phi_tui.widgets.form_list import FormList
+from phi_tui.widgets.line_input import LineInput
 
 
 class FormPanel(Vertical):
@@ -26,7 +27,7 @@ class FormPanel(Vertical):
 
     def compose(self) -> ComposeResult:
         """The filter is hidden until it is asked for."""
-        yield Input(placeholder="words of a name or a sentence; escape clears", id="form-filter", compact=True)
+        yield LineInput(placeholder="words of a name or a sentence; escape clears", id="form-filter", compact=True)
         yield FormList(id="form", classes="panel")
         yield FormDetail(id="form-detail")
 

@@ -14,10 +14,10 @@ from textual.app import RenderResult
 from textual.binding import Binding
 from textual.message import Message
 from textual.widget import Widget
-from textual.widgets import Input
 
 from phi_tui.form import Field
 from phi_tui.safe_text import clean
+from phi_tui.widgets.line_input import LineInput
 
 MARKS = 2
 NAME = 23
@@ -50,7 +50,7 @@ def beside(error: str) -> str:
     return error.rpartition("will not do; ")[2]
 
 
-class FieldInput(Input):
+class FieldInput(LineInput):
     """The input over a value: control characters are shown, not kept, and up and down leave it."""
 
     BINDINGS = [
@@ -67,10 +67,6 @@ class FieldInput(Input):
         def __init__(self, by: int) -> None:
             super().__init__()
             self.by = by
-
-    def replace(self, text: str, start: int, end: int) -> None:
-        """Insert text made visible: what is typed or pasted must not move the terminal."""
-        super().replace(clean(text, one_line=True), start, end)
 
     def _on_paste(self, event: events.Paste) -> None:
         lines = " ".join(event.text.splitlines())

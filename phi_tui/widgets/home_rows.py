@@ -47,8 +47,10 @@ def run_row(glance: Glance, width: int, now: float) -> Text:
     row = Text(no_wrap=True)
     row.append(f"{mark} {glance.state:<8}", style)
     row.append(f"{clean(glance.project, one_line=True)} ", "bold")
-    row.append(f" {_came_to(glance)}")
-    row.append(f"  {_when(now - glance.changed)}", "dim")
+    came_to, when = _came_to(glance), f"  {_when(now - glance.changed)}"
+    if row.cell_len + len(came_to) + len(when) >= width:
+        came_to = came_to.replace("perplexity ", "ppl ", 1)
+    row.append(f" {came_to}").append(when, "dim")
     row.truncate(width, overflow="ellipsis")
     return row
 

@@ -45,13 +45,15 @@ class NavBar(Widget):
         width = self.size.width
         right = Text(no_wrap=True)
         if self.live:
-            right.append(f" ● {self.live} live ", self.get_component_rich_style("nav-bar--live"))
+            right.append(f" ● {self.live} live", self.get_component_rich_style("nav-bar--live"))
         if self.project:
             name = clean(self.project, one_line=True)
-            room = max(4, width - words - right.cell_len - 2)
+            room = max(4, width - words - right.cell_len - 1)
             name = name if len(name) <= room else name[: room - 1] + "…"
-            right.append(f" {name} ", self.get_component_rich_style("nav-bar--project"))
-        gap = max(1, width - tabs.cell_len - right.cell_len)
+            right.append(f" {name}", self.get_component_rich_style("nav-bar--project"))
+        if words + right.cell_len < width:
+            right.append(" ")
+        gap = max(0, width - tabs.cell_len - right.cell_len)
         return Text.assemble(tabs, " " * gap, right, no_wrap=True, overflow="crop")
 
     def _tabs(self) -> tuple[Text, int]:

@@ -16,6 +16,7 @@ from textual.message import Message
 from textual.widgets import Input
 
 from phi_tui.safe_text import clean
+from phi_tui.widgets.line_input import LineInput
 
 _READ_AT_MOST = 5000
 _SHOWN = 50
@@ -91,7 +92,7 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-class PathInput(Input):
+class PathInput(LineInput):
     """An Input for a path; says `Suggested` whenever the completions of its text are known."""
 
     BINDINGS = [

@@ -32,7 +32,9 @@ class PreflightPanel(VerticalScroll):
         sources = ", ".join(source.path or source.hub for source in project.data.sources) or "no data yet"
         text = Text()
         text.append(f"{project.name}\n", "bold")
-        text.append("base     ", "dim").append(clean(project.model.base, one_line=True) + "\n")
+        new = project.model.init == "scratch"
+        base = f"a new model of {project.scratch.parameters} parameters" if new else project.model.base
+        text.append("base     ", "dim").append(clean(base, one_line=True) + "\n")
         text.append("data     ", "dim").append(clean(sources, one_line=True, limit=300) + "\n")
         if last:
             text.append("last run ", "dim").append(clean(last, one_line=True, limit=300) + "\n")
@@ -90,6 +92,8 @@ def words(plan: dict[str, Any]) -> Text:
     line(
         "memory", f"about {figures.size(memory['total'])} of {figures.size(device['memory'])} on {name}: {fits}", style
     )
+    if parts := memory.get("parts"):
+        line("", ", ".join(f"{part} {figures.size(held)}" for part, held in parts.items()), "dim")
     if plan.get("seconds_estimate"):
         line("time", f"about {figures.duration(plan['seconds_estimate'])}, as fast as the last run was")
     for golden in plan.get("golden", []):

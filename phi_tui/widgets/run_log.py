@@ -30,6 +30,9 @@ def show_log(log: RichLog, lines: tuple[Line, ...], last: Line | None) -> Line |
 
 
 def _line(line: Line) -> Text:
-    clock = time.strftime("%H:%M:%S", time.localtime(line.time))
+    try:
+        clock = time.strftime("%H:%M:%S", time.localtime(line.time))
+    except (OverflowError, ValueError, OSError):  # a time that no calendar has
+        clock = "--:--:--"
     kind = f"{line.kind:<10} "
     return Text.assemble((clock, "dim"), " ", (kind, _STYLES.get(line.kind, "")), clean(line.text, limit=2000))

@@ -6,6 +6,7 @@ from rich.text import Text
 from textual.widgets import Static
 
 from phi_tui import figures
+from phi_tui.engine import scores
 from phi_tui.metrics import Snapshot
 from phi_tui.run import State
 from phi_tui.safe_text import clean
@@ -28,9 +29,16 @@ def words(state: State, shot: Snapshot) -> Text:
         text = Text()
         if found.get("perplexity") is not None:
             base, now = found.get("base_perplexity"), found["perplexity"]
-            text.append(f"perplexity {figures.number(base)} → {figures.number(now)}", "bold green")
+            before = figures.number(base)
+            if found.get("unigram_perplexity") is not None:  # a new model has no base
+                before = f"{figures.number(found['unigram_perplexity'])} (unigram)"
+            text.append(f"perplexity {before} → {figures.number(now)}", "bold green")
             best = found.get("best_step")
-            text.append(f"  best at step {best:,}" if best != found.get("steps") else "", "dim")
+            text.append(f"  best at step {figures.count(best)}" if best != found.get("steps") else "", "dim")
+        elif good := scores.summary(found):
+            text.append(good, "bold green")
+            wrong = clean(scores.mistakes(found), one_line=True, limit=160)
+            text.append(f"  mistakes: {wrong}" if wrong else "", "dim")
         else:
             text.append("trained, without validation rows to measure it on", "bold green")
         text.append(

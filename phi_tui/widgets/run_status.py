@@ -9,6 +9,7 @@ from textual.geometry import Region
 from textual.widget import Widget
 
 from phi_tui import figures
+from phi_tui.engine import scores
 from phi_tui.metrics import Snapshot
 from phi_tui.run import State
 from phi_tui.safe_text import clean
@@ -91,7 +92,11 @@ def lines(
     second.truncate(width)
     third = Text(no_wrap=True)
     third.append(f"loss {figures.number(loss)}" if loss is not None else "loss –")
-    if perplexity is not None:
+    if shot.scores is not None:
+        third.append("  ").append(clean(scores.summary(shot.scores), one_line=True), "bold")
+        before = scores.summary(shot.base_scores or {})
+        third.append(f" (untrained {before})" if before and shot.scores is not shot.base_scores else "", "dim")
+    elif perplexity is not None:
         base = f" (base {figures.number(shot.base_perplexity)})" if shot.base_perplexity is not None else ""
         third.append("  perplexity ").append(figures.number(perplexity), "bold").append(base, "dim")
     elif shot.base_perplexity is not None:

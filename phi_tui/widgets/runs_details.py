@@ -59,7 +59,9 @@ class RunDetails(Static):
         perplexity, base = number(figures.get("perplexity")), number(figures.get("base_perplexity"))
         if perplexity is not None:
             before = f"{runs_rows.shown(base, 'number')} (base) -> " if base is not None else ""
+            if (unigram := number(figures.get("unigram_perplexity"))) is not None:
+                before = f"{runs_rows.shown(unigram, 'number')} (unigram) -> "
             words.append(f"perplexity {before}{runs_rows.shown(perplexity, 'number')}")
         if (memory := number(figures.get("peak_memory_bytes"))) is not None:
-            words.append(f"peak memory {runs_rows.shown(memory, 'bytes')}")
+            words.append(f"memory {runs_rows.shown(memory, 'bytes')}")
         return "  ".join(words)

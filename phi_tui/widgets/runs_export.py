@@ -93,7 +93,7 @@ class Exporting(RunsFrame):
             if kind:
                 self._ask_place(glance, kind)
 
-        self.app.push_screen(ExportChoice(glance.name, has_adapter=glance.run.adapter.is_dir()), chosen)
+        self.app.push_screen(ExportChoice(glance.name, has_adapter=glance.run.result_folder.is_dir()), chosen)
 
     def _ask_place(self, glance: Glance, kind: str) -> None:
         root = self.phi.session.workspace.root

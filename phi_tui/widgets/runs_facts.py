@@ -68,7 +68,8 @@ def _last_words(glance: Glance) -> str:
 def _go_on(glance: Glance, workspace: Workspace) -> str:
     run = glance.run
     if glance.state == "done":
-        return f"adapter in {clean(run.adapter, one_line=True)}" if run.adapter.is_dir() else "its adapter is gone"
+        what, place = ("model" if run.model.is_dir() else "adapter"), run.result_folder
+        return f"{what} in {clean(place, one_line=True)}" if place.is_dir() else "its adapter is gone"
     if glance.state not in ("stopped", "failed", "died"):
         return ""
     try:

@@ -16,7 +16,7 @@ from textual.widget import Widget
 from phi_tui import phi
 from phi_tui.form import spelled
 from phi_tui.metrics import Column
-from phi_tui.schedules import factor
+from phi_tui.schedules import decay_start, factor
 from phi_tui.schema import Project
 from phi_tui.widgets import canvas
 from phi_tui.widgets.canvas import Charset
@@ -37,6 +37,8 @@ class Schedule:
     restarts: int
     known: bool
     """Whether `steps` is the number there will be, or stands for it."""
+    floor: float = 0.1
+    decay: float = 0.2
 
 
 def schedule_of(project: Project, steps_per_epoch: int = 0) -> Schedule:
@@ -45,17 +47,27 @@ def schedule_of(project: Project, steps_per_epoch: int = 0) -> Schedule:
     steps = train.max_steps or math.ceil(train.epochs * steps_per_epoch)
     warmup = phi.warmup_steps(train.warmup, steps or UNKNOWN_STEPS)
     return Schedule(
-        train.scheduler, train.learning_rate, steps or UNKNOWN_STEPS, warmup, train.restarts, known=bool(steps)
+        train.scheduler,
+        train.learning_rate,
+        steps or UNKNOWN_STEPS,
+        warmup,
+        train.restarts,
+        known=bool(steps),
+        floor=train.floor,
+        decay=train.decay,
     )
 
 
 def restarts_at(schedule: Schedule) -> list[float]:
-    """The steps at which a period starts anew."""
+    """The steps at which a period starts anew, or the flat part ends."""
     length = max(0, schedule.steps - schedule.warmup)
     if schedule.name == "phi_restarts":
         ends = phi.restart_bounds(length, schedule.restarts)
     elif schedule.name == "cosine_with_restarts":
         ends = [length * (place + 1) / (schedule.restarts + 1) for place in range(schedule.restarts + 1)]
+    elif schedule.name == "warmup_stable_decay":
+        start = decay_start(schedule.steps, schedule.warmup, schedule.decay)
+        return [float(start)] if schedule.warmup < start < schedule.steps else []
     else:
         return []
     return [schedule.warmup + end for end in ends[:-1]] if length else []
@@ -80,6 +92,10 @@ def formula(schedule: Schedule) -> str:
         return f"{warmup}{schedule.restarts + 1} cosine periods, T(k) = T(0) * phi^k"
     if schedule.name == "cosine_with_restarts":
         return f"{warmup}{schedule.restarts + 1} equal cosine periods"
+    if schedule.name == "cosine_with_floor":
+        return f"{warmup}half a cosine to {schedule.floor:g} of the peak"
+    if schedule.name == "warmup_stable_decay":
+        return f"{warmup}the peak, then 1 - sqrt(x) over the last {schedule.decay:g} of the steps"
     return warmup + {"constant": "the peak to the end", "linear": "a line to 0", "cosine": "half a cosine to 0"}.get(
         schedule.name, schedule.name
     )
@@ -108,7 +124,15 @@ def picture(schedule: Schedule, width: int, height: int, charset: Charset) -> li
 
 def _rate(schedule: Schedule, step: int) -> float:
     try:
-        share = factor(schedule.name, step, schedule.steps, schedule.warmup, schedule.restarts)
+        share = factor(
+            schedule.name,
+            step,
+            schedule.steps,
+            schedule.warmup,
+            schedule.restarts,
+            floor=schedule.floor,
+            decay=schedule.decay,
+        )
     except (ValueError, OverflowError):  # a schedule that this drawing does not know
         return math.nan
     return share * schedule.peak
@@ -118,7 +142,9 @@ class ScheduleCurve(Widget):
     """The curve; drawn when it is shown something else or its size changes."""
 
     COMPONENT_CLASSES = {"schedule-curve--line", "schedule-curve--words"}
-    help_text = "The learning rate over the run; ^ on the axis marks the end of the warm-up and each restart."
+    help_text = (
+        "The learning rate over the run; ^ on the axis marks the end of the warm-up, each restart and the decay."
+    )
 
     def __init__(self, id: str | None = None, classes: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id, classes=classes)

@@ -15,6 +15,7 @@ from typing import Any
 from phi_tui import journal, run
 from phi_tui.engine import checkpoints
 from phi_tui.errors import PhiError
+from phi_tui.figures import finite
 from phi_tui.workspace import Workspace
 
 MOST = 3
@@ -71,7 +72,8 @@ def first_choice(voices: Sequence[Voice], *, wide: bool) -> tuple[Voice, ...]:
     adapter = next((voice for voice in voices if voice.kind == "adapter"), None)
     if adapter is None:
         return (next((voice for voice in voices if voice.kind == "base"), Voice("base")),)
-    return (base_of(adapter, voices), adapter) if wide else (adapter,)
+    base = base_of(adapter, voices)
+    return (base, adapter) if wide and base in voices else (adapter,)  # a bare base has no head to score with
 
 
 def base_of(voice: Voice, voices: Iterable[Voice]) -> Voice:
@@ -90,17 +92,18 @@ def with_base(chosen: tuple[Voice, ...], voices: Iterable[Voice]) -> tuple[Voice
 
 def _of_run(one: run.Run) -> list[Voice]:
     """Base, adapter and checkpoints of a run; nothing where the run has neither adapter nor checkpoint."""
-    trained = (one.adapter / "adapter_model.safetensors").is_file()
+    trained = one.has_result
     steps = [
         step
         for step, folder in checkpoints.listed(one.checkpoints)
-        if (folder / "adapter_model.safetensors").is_file() and not folder.is_symlink()
+        if any((folder / name).is_file() for name in run.WEIGHTS) and not folder.is_symlink()
     ]
     if not trained and not steps:
         return []
     by_step, figures = _perplexities(one)
-    template, place = _template(one), str(one.path)
+    (template, scores), place = _template(one), str(one.path)
     voices = [Voice("base", place, 0, _number(figures.get("base_perplexity")) or by_step.get(0), template)]
+    voices = [] if scores else voices
     if trained:
         voices.append(Voice("adapter", place, 0, _number(figures.get("perplexity")), template))
     return voices + [Voice("checkpoint", place, step, by_step.get(step), template) for step in steps]
@@ -122,15 +125,15 @@ def _perplexities(one: run.Run) -> tuple[dict[int, float], dict[str, Any]]:
     return by_step, figures
 
 
-def _template(one: run.Run) -> str:
-    """The name of the template that the run trained with, from the note beside its adapter."""
+def _template(one: run.Run) -> tuple[str, bool]:
+    """The name of the template that the run trained with, from the note beside its adapter; whether it has a head."""
     try:
-        with open(one.adapter / "phi-tui.json", encoding="utf-8") as file:
+        with open(one.result_folder / "phi-tui.json", encoding="utf-8") as file:
             note = json.loads(file.read(1_048_576))
-        return str(note["template"])[:40]
+        return str(note["template"])[:40], "labels" in note
     except (OSError, ValueError, KeyError, TypeError):
-        return ""
+        return "", False
 
 
 def _number(value: Any) -> float | None:
-    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+    return finite(value)

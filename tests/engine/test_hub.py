@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -364,3 +366,42 @@ def test_a_data_set_streams_from_the_loopback_hub(server: LoopbackHub, tmp_path:
         text=True,
     )
     assert done.stdout.strip() == "50", done.stderr
+
+
+def test_joining_more_of_a_base_keeps_the_name_it_was_asked_for_by(
+    server: LoopbackHub, files: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.add(REPO, files, tag="v1")
+    resolve(tmp_path, "v1", weights=False)
+    resolve(tmp_path)  # the weights, under no name
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    assert resolve(tmp_path, "v1").revision  # still known as v1
+
+
+def test_what_killed_processes_left_is_cleaned_up_once_it_is_old(
+    server: LoopbackHub, files: dict[str, bytes], tmp_path: Path
+) -> None:
+    models = tmp_path / "models"
+    forgotten, young, other, held_now = (
+        models / f".{name}.{commit * 12}.partial"
+        for name, commit in (("org--one", "a"), ("org--two", "b"), ("org--notours", "c"), ("org--busy", "d"))
+    )
+    other = other.with_name(".something-else.partial")
+    for folder in (forgotten, young, other, held_now):
+        folder.mkdir(parents=True)
+        (folder / "model.safetensors.part").write_bytes(b"half")
+    old = time.time() - hub.STALE_SECONDS - 60
+    for folder in (forgotten, other, held_now):
+        for path in (folder / "model.safetensors.part", folder):
+            os.utime(path, (old, old))
+    replaced, put_aside = models / ".org--kept.old", models / ".org--lost.old"
+    (models / "org--kept").mkdir()
+    for folder in (replaced, put_aside):
+        folder.mkdir()
+    server.add(REPO, files)
+    with hub.lock_of(models / "org--busy").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        resolve(tmp_path)
+    assert not forgotten.exists() and not replaced.exists() and not put_aside.exists()
+    assert young.exists() and other.exists() and held_now.exists()
+    assert (models / "org--kept").is_dir() and (models / "org--lost").is_dir()

@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
 import tiny_bases
 from loopback_hub import LoopbackHub
 
@@ -126,3 +127,38 @@ def test_a_project_with_base_and_rows_from_the_hub_is_prepared_once_and_again_wi
     assert origins == places
     (second,) = python(PREPARE, tmp_path, environment)  # the server is gone
     assert second == [*first[:-1], True]
+
+
+def test_a_gated_data_set_says_where_to_ask_and_opens_to_the_token(tmp_path: Path) -> None:
+    with LoopbackHub() as server:
+        server.add("org/rows", {"train.jsonl": b'{"text": "x"}\n'}, kind="datasets", token="hf_secret")
+        environment = server.environment(tmp_path / "home")
+        ((what, where, fix),) = read(tmp_path, environment, {"hub": "org/rows"})
+        assert "gated" in what and where == "hub:org/rows[train]"
+        assert f"{server.endpoint}/datasets/org/rows" in fix and "hf auth login" in fix
+        (rows,) = read(tmp_path, environment | {"HF_TOKEN": "hf_secret"}, {"hub": "org/rows"})
+        assert rows == [["hub:org/rows[train]", 1, {"text": "x"}]]
+
+
+MEASURE = """
+import json, resource, sys
+from phi_tui.engine.hub_rows import read_hub
+from phi_tui.schema import Source
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+peaks = []
+for number, _ in enumerate(read_hub(Source(hub="org/large")), 1):
+    if number % 1000 == 0:
+        peaks.append(round(peak()))
+print(json.dumps([number, peaks]))
+"""
+
+
+@pytest.mark.slow
+def test_a_large_data_set_streams_in_flat_memory(tmp_path: Path) -> None:
+    line = json.dumps({"text": "word " * 400}).encode() + b"\n"
+    with LoopbackHub() as server:
+        server.add("org/large", {"train.jsonl": line * 48_000}, kind="datasets")  # 96 MB
+        ((rows, peaks),) = python(MEASURE, tmp_path, server.environment(tmp_path / "home"))
+    assert rows == 48_000
+    assert peaks[-1] - peaks[15] < 24, peaks  # from a third of the rows on

@@ -148,8 +148,8 @@ def test_the_base_is_loaded_once_and_let_go_of(desk: Desk, llama: Path, monkeypa
     loaded: list[Any] = []
     whole = loading.base
 
-    def counted(*arguments: Any) -> Any:
-        model = whole(*arguments)
+    def counted(*arguments: Any, **more: Any) -> Any:
+        model = whole(*arguments, **more)
         loaded.append(weakref.ref(model))
         return model
 

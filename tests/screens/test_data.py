@@ -581,14 +581,16 @@ def test_parts_are_reached_by_their_keys_and_brackets_and_jump_keys_still_work(
         def seen() -> list[str]:
             return [pane.NAME for pane in app.screen.query(Pane) if pane.display]
 
-        for key, name in zip("fxlts", ("findings", "split", "lengths", "tokens", "sources"), strict=True):
+        for key, name in zip(
+            "ifxlts", ("transforms", "findings", "split", "lengths", "tokens", "sources"), strict=True
+        ):
             await pilot.press(key)
             assert seen() == [name]
             assert app.focused is not None and any(
                 getattr(n, "NAME", "") == name for n in app.focused.ancestors_with_self
             )
         await pilot.press("right_square_bracket")
-        assert seen() == ["findings"]
+        assert seen() == ["transforms"]
         await pilot.press("left_square_bracket", "left_square_bracket")
         assert seen() == ["tokens"]
         await pilot.press("escape", "1")

@@ -1,0 +1,122 @@
+"""The output layer and the loss of many positions, a block at a time, so that their logits are never held together.
+
+A vocabulary of 50,000 words takes 200 KB of logits a position in fp32, and their softmax and its gradient as much again:
+a thousand positions fill what a small model's weights do.  Here the gradient of the hidden states is taken in the
+forward pass, block by block; that costs no second product, and only that gradient is kept.  Few logits go the plain
+way, number for number as ever.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+BLOCK_BYTES = 64 * 1024 * 1024
+"""Of fp32 logits in a block."""
+PLAIN_BYTES = 128 * 1024 * 1024
+"""Of fp32 logits, up to which they are all held at once."""
+
+KINDS = frozenset(
+    ("gemma", "gpt2", "gpt_neo", "gpt_neox", "gptj", "llama", "mistral", "olmo", "olmo2", "opt", "phi", "phi3")
+    + ("qwen2", "qwen3", "smollm3", "stablelm", "starcoder2")
+)
+"""Architectures whose logits are what the output layer gives, neither scaled nor capped afterwards."""
+
+
+@dataclass(slots=True)
+class PutOff:
+    """What the model's own forward pass would have computed the output layer in; None: the layer's type."""
+
+    dtype: Any = None
+
+
+def in_blocks(model: Any, positions: int) -> Any:
+    """Return the output layer when `positions` of logits are to be taken in blocks, else None.
+
+    It has to be a frozen, plain linear layer; under fp16 the loss's scale is needed inside, so that goes the plain way.
+    """
+    import torch
+
+    config = getattr(model, "config", None)
+    if positions * (getattr(config, "vocab_size", 0) or 0) * 4 <= PLAIN_BYTES or config.model_type not in KINDS:
+        return None
+    layer = model.get_output_embeddings()
+    plain = type(layer) is torch.nn.Linear and not any(weight.requires_grad for weight in layer.parameters())
+    return layer if plain and layer.weight.dtype != torch.float16 and not _fp16(layer.weight.device.type) else None
+
+
+@contextlib.contextmanager
+def put_off(layer: Any) -> Iterator[PutOff]:
+    """Let `layer` pass on what it is given while the model runs; nothing for None.  What it would compute in is noted."""
+    import torch
+
+    found = PutOff()
+    if layer is None:
+        yield found
+        return
+
+    def passed_on(hidden: Any) -> Any:
+        device = hidden.device.type
+        found.dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else hidden.dtype
+        return hidden
+
+    layer.forward = passed_on
+    try:
+        yield found
+    finally:
+        del layer.forward
+
+
+def nll(hidden: Any, layer: Any, targets: Any, dtype: Any) -> Any:
+    """Return the summed negative log-likelihood (nats, fp32 scalar) of `targets` (positions,).
+
+    `hidden` (positions, width) goes through `layer` in `dtype`, a block of positions at a time.
+    """
+    return _function().apply(hidden, layer.weight, layer.bias, targets, dtype)
+
+
+@functools.cache
+def _function() -> Any:
+    """The autograd function, made where torch is there."""
+    import torch
+
+    class BlockwiseNll(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, hidden: Any, weight: Any, bias: Any, targets: Any, dtype: Any) -> Any:
+            device = hidden.device.type
+            with torch.autocast(device, enabled=False):
+                weight = weight.to(dtype)
+                bias = None if bias is None else bias.to(dtype)
+                gradient = torch.empty_like(hidden) if ctx.needs_input_grad[0] else None
+                total = torch.zeros((), dtype=torch.float32, device=hidden.device)
+                rows = max(1, BLOCK_BYTES // (4 * weight.shape[0]))
+                for start in range(0, hidden.shape[0], rows):
+                    part = slice(start, start + rows)
+                    logits = torch.nn.functional.linear(hidden[part].to(dtype), weight, bias).float()
+                    wanted = targets[part, None]
+                    normaliser = torch.logsumexp(logits, dim=-1, keepdim=True)
+                    total += (normaliser - logits.gather(1, wanted)).sum()
+                    if gradient is not None:
+                        logits = logits.sub_(normaliser).exp_()
+                        logits.scatter_add_(1, wanted, torch.full_like(normaliser, -1.0))
+                        gradient[part] = logits.to(dtype) @ weight
+                    del logits
+            if gradient is not None:
+                ctx.save_for_backward(gradient)
+            return total
+
+        @staticmethod
+        def backward(ctx: Any, scale: Any) -> Any:
+            (gradient,) = ctx.saved_tensors
+            return (gradient.float() * scale).to(gradient.dtype), None, None, None, None
+
+    return BlockwiseNll
+
+
+def _fp16(device: str) -> bool:
+    import torch
+
+    return torch.is_autocast_enabled(device) and torch.get_autocast_dtype(device) == torch.float16

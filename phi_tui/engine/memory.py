@@ -1,0 +1,179 @@
+"""What a run holds at its peak, estimated by part from the real architecture before anything is loaded.
+
+Weights, adapter, gradients and optimiser state follow from counts of numbers; activations from a walk through the
+model without content (`memory_trace`), or from a formula for an architecture that cannot be walked through; logits
+from the loss (`head`).  Evaluation has a peak of its own, and the larger of the two counts.  What the allocator
+wastes and the libraries' own buffers are measured constants (benchmarks/memory.py).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from phi_tui.engine import head
+
+if TYPE_CHECKING:
+    from phi_tui.engine.memory_trace import Trace
+
+EVAL_TOKENS = {"cpu": 4096, "mps": 8192, "cuda": 32_768}
+"""Padded tokens an evaluation batch may hold, by device."""
+
+_WASTE = {"cpu": 0.20, "mps": 0.10, "cuda": 0.05}
+"""Share of what comes and goes in a step that the allocator's holes take on top; on a CPU glibc's heap, measured."""
+_BUFFERS = {"cpu": 100_000_000, "mps": 100_000_000, "cuda": 70_000_000}
+"""Bytes of code and buffers that the libraries bring in at the first step; on a CPU measured."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """The size of a model: parameters in all, those an adapter trains, layers, width, vocabulary."""
+
+    parameters: int
+    trainable: int
+    layers: int
+    hidden: int
+    intermediate: int
+    vocabulary: int
+    quantised: int = 0
+    """Of the parameters, those held in `quantised_bits` bits each; the others in the type of the weights."""
+    quantised_bits: float = 0.0
+    held: int = 0
+    """Numbers that have a gradient and a state without being trained: the second half of an adapter's start."""
+    whole: bool = False
+    """Whether every parameter is trained, in place, and not an adapter beside them."""
+    state_bytes: float = 8.0
+    """Bytes of the optimiser's state for one trained number."""
+    trace: Trace | None = None
+    """What the layers hold, walked through; None: by the formula."""
+    device: str = "cpu"
+    in_blocks: bool = False
+    """Whether many logits are taken a block at a time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Estimated bytes by what they hold; on a CPU on top of what the process held before the model was loaded."""
+
+    weights: int
+    adapter: int
+    """Trained numbers beside the weights, gradients, and the optimiser's state."""
+    activations: int
+    logits: int
+    overhead: int = 0
+    """What the allocator and the libraries take on top."""
+    evaluation: int = 0
+    """What an evaluation batch holds in the place of activations and logits; counted where it is more."""
+
+    @property
+    def total(self) -> int:
+        """All of it at the peak."""
+        step = max(self.activations + self.logits, self.evaluation)
+        return self.weights + self.adapter + step + self.overhead
+
+    def parts(self) -> dict[str, int]:
+        """The parts that add up to the total, by name."""
+        named = {"weights": self.weights, "adapter": self.adapter}
+        if self.evaluation > self.activations + self.logits:
+            named["evaluation"] = self.evaluation
+        else:
+            named |= {"activations": self.activations, "logits": self.logits}
+        return named | ({"overhead": self.overhead} if self.overhead else {})
+
+
+def estimate(
+    model: Shape,
+    batch: int,
+    length: int,
+    weight_bytes: int,
+    *,
+    checkpointing: bool,
+    padded: bool = False,
+    evaluates: int = 0,
+) -> Memory:
+    """Return the memory of the run in bytes, for `batch` rows of `length` tokens, every one of them trained.
+
+    Weights: quantised ones by their bits.  Adapter: fp32 weight, gradient and the optimiser's state, 16 bytes a number
+    under AdamW; where the whole model is trained its weights are counted as weights.  `padded` says that the rows of a
+    batch differ in length, `evaluates` how long the longest row of an evaluation is, 0 without one.
+    """
+    trained = model.trainable + model.held
+    weights = (model.parameters - model.quantised) * weight_bytes + round(model.quantised * model.quantised_bits / 8)
+    adapter = round(trained * ((weight_bytes if model.whole else 8) + model.state_bytes))
+    kept, passing = _activations(model, batch, length, weight_bytes, checkpointing, padded)
+    logits = logit_bytes(model, batch * length)
+    # The logits are gone before the layers' backward pass begins: the larger of the two is the peak.
+    activations = kept + max(0, passing - logits)
+    evaluation = _evaluation(model, evaluates, weight_bytes) if evaluates else 0
+    moving = max(activations + logits, evaluation)
+    overhead = round(_WASTE[model.device] * moving) + _BUFFERS[model.device]
+    return Memory(weights, adapter, activations, logits, overhead, evaluation)
+
+
+def logit_bytes(model: Shape, positions: int, *, gradient: bool = True) -> int:
+    """Return the most bytes that the output layer and the loss of `positions` hold.
+
+    Plain: logits in the compute type and in fp32, their softmax, and its gradient, in fp32 and in the compute type.  In
+    blocks: three of one block's, whatever the number of positions, and the gradient of the hidden states.
+    """
+    whole = 4 * positions * model.vocabulary
+    if model.in_blocks and whole > head.PLAIN_BYTES:
+        return 3 * head.BLOCK_BYTES + 4 * positions * model.hidden
+    return round(whole * (3 if gradient else 2.5))
+
+
+def _activations(
+    model: Shape, batch: int, length: int, weight_bytes: int, checkpointing: bool, padded: bool
+) -> tuple[int, int]:
+    """Bytes kept for the backward pass, and the most that it holds on top of them in a layer."""
+    trace = model.trace
+    if trace is None:
+        # Attention's inputs and outputs, norms, gates; and twice that in fp32 by way of adapters and dropout.
+        layer = (20 * model.hidden + 8 * model.intermediate) * weight_bytes * batch * length
+        kept = (
+            model.layers * model.hidden * weight_bytes * batch * length + layer
+            if checkpointing
+            else model.layers * layer
+        )
+        return round(kept), 0
+    mask = trace.mask * batch * length**2 if padded and batch > 1 else 0.0
+    layer_kept, outside = trace.layer.at(batch, length) + mask, trace.outside.at(batch, length)
+    if checkpointing:
+        kept = outside + model.layers * trace.layer_input.at(batch, length)
+        return round(kept), round(layer_kept + trace.backward.at(batch, length) + _unpacked(model))
+    return round(outside + model.layers * layer_kept), round(trace.backward.at(batch, length) + _unpacked(model))
+
+
+def _evaluation(model: Shape, longest: int, weight_bytes: int) -> int:
+    tokens = max(EVAL_TOKENS[model.device], longest)
+    rows = max(1, tokens // longest)
+    if model.trace is None:
+        body = float((10 * model.hidden + 4 * model.intermediate) * weight_bytes * tokens)
+    else:
+        body = model.trace.evaluation.at(rows, longest) + (1 + model.trace.mask) * rows * longest**2
+    # Logits come when the layers' tensors are gone, but for the hidden states.
+    return round(max(body + _unpacked(model), 4 * model.hidden * tokens + logit_bytes(model, tokens, gradient=False)))
+
+
+def _unpacked(model: Shape) -> int:
+    """Bytes of the largest quantised layer while it is computed with, in 16 bits."""
+    return 2 * model.hidden * max(model.intermediate, model.hidden) if model.quantised else 0
+
+
+def advice(model: Shape, length: int, weight_bytes: int, free: int, *, checkpointing: bool, quantised: bool) -> str:
+    """Return what would make one row of `length` tokens fit into `free` bytes: settings and values that were tried."""
+
+    def fits(shorter: int, recompute: bool) -> bool:
+        return estimate(model, 1, shorter, weight_bytes, checkpointing=recompute).total <= 0.9 * free
+
+    if not checkpointing and fits(length, True):
+        return "set train.gradient_checkpointing = true"
+    shorter = length
+    while shorter > 16:
+        shorter //= 2
+        if fits(shorter, True):
+            with_it = "" if checkpointing else " and train.gradient_checkpointing = true"
+            return f"set data.max_length = {shorter}{with_it}"
+    if not quantised and not model.whole:
+        return 'set model.quantization = "nf4", or take a smaller base'
+    return 'train an adapter (train.method = "lora")' if model.whole else "take a smaller base"
