@@ -108,7 +108,8 @@ class PhiApp(App[int]):
 
         `attach` is a run to watch from the start.
         """
-        super().__init__()
+        # Under NO_COLOR the library greys its own colours, which are colours still; as native ones it drops them.
+        super().__init__(ansi_color=True if os.environ.get("NO_COLOR") is not None else None)
         self.session = session
         self.guiding = guiding
         self.start_on = start_on

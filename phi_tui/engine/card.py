@@ -36,12 +36,13 @@ def text(project: Project, lock: dict[str, Any], figures: dict[str, Any], templa
     table = "\n".join(["| | |", "| --- | --- |", *(f"| {name} | {value} |" for name, value in rows)])
     if has_head(project):
         return label_card.text(project, front, table)
+    what = "A new model" if new else f"All weights of `{base}`" if whole else f"A LoRA adapter for `{base}`"
     return f"""{chr(10).join(front)}
 ---
 
 # {project.name}
 
-{"A new model" if new else f"All weights of `{base}`" if whole else f"A LoRA adapter for `{base}`"}, trained with phi-tui {__version__}.
+{what}, trained with phi-tui {__version__}.
 
 {table}
 

@@ -53,8 +53,10 @@ def base(
     """
     choice: dict[str, Any] = {} if attention == "auto" else {"attn_implementation": attention}
     if quantization != "none":
+        import torch
+
         choice["quantization_config"] = quantised.config(quantization, dtype)
-        choice["device_map"] = {"": 0 if device == "cuda" else device}
+        choice["device_map"] = {"": torch.cuda.current_device() if device == "cuda" else device}
     if labels is not None:
         return _with_head(folder, dtype, choice, labels, seed)
     from transformers import AutoModelForCausalLM

@@ -433,3 +433,23 @@ def test_a_transformed_project_trains_and_the_command_shows_the_counts(tmp_path:
     assert done.returncode == 0, done.stderr
     assert "1 filter: 40 rows in, 20 out" in done.stderr
     assert "2 strip-html: 20 rows in, 20 out, 20 changed" in done.stderr
+
+
+def test_the_process_that_looks_at_data_answers_with_a_preview_and_with_columns_as_they_are_transformed(
+    tmp_path: Path,
+) -> None:
+    from phi_tui.engine import inspector
+    from phi_tui.engine.service import Task
+
+    (tmp_path / "t.csv").write_text("q;a\nWhy?;So\n")
+    text = (
+        'schema = 1\nname = "x"\n[[data.sources]]\npath = "t.csv"\ndelimiter = ";"\n'
+        '[[data.transforms]]\ndo = "rename"\ncolumns = { prompt = "q" }\n'
+    )
+    place = {"project": text, "root": str(tmp_path), "workspace": str(tmp_path)}
+    shown = inspector.HANDLERS["transform_preview"](Task(1, {**place, "count": 5}, lambda message: None))
+    assert shown["rows"][0]["before"] == {"q": "Why?", "a": "So"}
+    assert shown["rows"][0]["after"] == {"prompt": "Why?", "a": "So"}
+    asked = {**place, "files": ["t.csv"], "count": 5, "source": 0}
+    (file,) = inspector.HANDLERS["raw_rows"](Task(2, asked, lambda message: None))["files"]
+    assert file["columns"] == ["prompt", "a"]
