@@ -88,7 +88,11 @@ class PhiApp(App[int]):
         Binding("ctrl+p", "command_palette", "Commands", id="app.commands", priority=True, tooltip="Every command"),
         Binding("ctrl+q", "quit", "Quit", id="app.quit", priority=True, tooltip="Leave; background runs go on"),
         Binding(
-            "ctrl+z", "suspend_process", "Suspend", show=False, id="app.suspend",
+            "ctrl+z",
+            "suspend_process",
+            "Suspend",
+            show=False,
+            id="app.suspend",
             tooltip="Back to the shell; fg brings the app back. A run inside this app stands still meanwhile",
         ),
         Binding("ctrl+n", "guide(1)", "Next step", show=False, id="guide.next", tooltip="The guide's next step"),

@@ -10,8 +10,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from phi_tui.workspace import place_of
 from phi_tui.safe_text import clean
+from phi_tui.workspace import place_of
 
 
 def examine_files(files: list[Path], task: str = "") -> int:

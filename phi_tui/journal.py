@@ -105,7 +105,7 @@ def read(path: Path) -> Iterator[Event]:
 
 
 def last(path: Path, bytes_read: int = 65_536) -> list[Event]:
-    """Return the last events of a journal, cheaply: those within its last `bytes_read` bytes, or more for a long one."""
+    """Return the last events of a journal, cheaply: those in its last `bytes_read` bytes, or more for a long one."""
     try:
         with open(path, "rb") as file:
             size = file.seek(0, os.SEEK_END)

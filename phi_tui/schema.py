@@ -51,7 +51,7 @@ class Scratch(Table):
     architecture: Literal["llama", "gpt_neox"] = "llama"
     """Kind of the new model, where model.init = "scratch"; its output head shares the embedding's weights."""
     parameters: str = "3M"
-    """How many parameters the new model may have, such as "3M", "125M" or "1.3B"; `phi-tui shapes 125M` shows shapes."""
+    """How many parameters the new model may have, such as "3M" or "1.3B"; `phi-tui shapes 125M` shows shapes."""
     vocabulary: int = Field(0, ge=0, le=1_000_000)
     """Tokens of its vocabulary; 0: by the budget (about 1.2 x its square root), or all of a tokenizer that is taken."""
     context: int = Field(512, ge=8, le=1_048_576)
@@ -65,7 +65,7 @@ class Scratch(Table):
     heads: int = Field(0, ge=0, le=1024)
     """Its attention heads; 0: so many that each is about 64 wide."""
     tokenizer: str = ""
-    """Whose tokenizer it takes: a local folder, a Hub id or "builtin:phi-demo"; empty trains one on the training rows."""
+    """Whose tokenizer it takes: a folder, a Hub id or "builtin:phi-demo"; empty trains one on the training rows."""
     packing: bool = True
     """Lay all texts end to end, each closed by the end token, and cut them into full blocks; off: a row a text."""
 
@@ -279,7 +279,7 @@ class Train(Table):
     optimizer: Literal["adamw", "adamw_8bit", "paged_adamw_8bit", "paged_adamw", "adafactor"] = "adamw"
     """8-bit states take a quarter, adafactor next to nothing; paged ones move to main memory when a GPU is full."""
     beta2: float = Field(0.999, ge=0.0, lt=1.0)
-    """How long AdamW remembers squared gradients; 0.95 is usual for a model from scratch, whose gradients change fast."""
+    """How long AdamW remembers squared gradients; 0.95 is usual for a new model, whose gradients change fast."""
     max_grad_norm: float = Field(1.0, ge=0.0)
     """Gradients are clipped to this norm; 0: not clipped."""
     precision: Literal["auto", "bf16", "fp16", "fp32"] = "auto"
@@ -314,7 +314,7 @@ class Launch(Table):
     where: Literal["background", "here"] = "background"
     """background: a process of its own that outlives the terminal; here: inside the app."""
     processes: int = Field(1, ge=1, le=64)
-    """Trainer processes on this machine, one for each GPU; they share the rows of a step, so the result stays the same."""
+    """Trainer processes on this machine, one for each GPU; they share the rows of a step, so the result stays."""
 
 
 class Chat(Table):

@@ -153,7 +153,9 @@ def _download(made: Project, place: Workspace, args: argparse.Namespace) -> int:
 def _guided(args: argparse.Namespace, options: Options) -> int:
     """Open the app on the guided path, with what the flags say filled in."""
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        raise InputError("the wizard shows screens and there is no terminal", fix="give the answers as flags, with --auto")
+        raise InputError(
+            "the wizard shows screens and there is no terminal", fix="give the answers as flags, with --auto"
+        )
     place = Workspace((options.workspace or Path.cwd()).expanduser().absolute())
     args.project = args.project or _free_name(place)
     file = place.root / f"{checked_name(args.project)}.toml"

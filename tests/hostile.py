@@ -80,7 +80,8 @@ def workspace(folder: Path) -> Path:
     _rows(data)
     file = folder / "hostile.toml"
     file.write_text(_project(base.name, data.name), "utf-8")
-    (folder / f"{IN_A_NAME}.toml").write_text(f"schema = 1\nname = {_toml(TOGETHER)}\n[lora]\nrank = {_toml(TOGETHER)}\n")
+    named = f"schema = 1\nname = {_toml(TOGETHER)}\n[lora]\nrank = {_toml(TOGETHER)}\n"
+    (folder / f"{IN_A_NAME}.toml").write_text(named)
     (folder / "key.toml").write_text(f'schema = 1\nname = "key"\n[lora]\n{_toml(TOGETHER)} = 8\n')
     (folder / "syntax.toml").write_text(f"schema = 1\n# {TEXTS['clipboard']}\n{TEXTS['title']} = [/foo]\n")
     for number, end in enumerate(("done", "failed", "stopped", "died"), start=1):
@@ -105,7 +106,8 @@ def _base(folder: Path) -> None:
     config = json.loads((folder / "config.json").read_text())
     config |= {"_name_or_path": TOGETHER, "torch_dtype_note": TOGETHER}
     (folder / "config.json").write_text(json.dumps(config))
-    (folder / "README.md").write_text(f"---\nlicense: {json.dumps(TEXTS['title'] + TEXTS['action'])}\n---\n{TOGETHER}\n")
+    licence = json.dumps(TEXTS["title"] + TEXTS["action"])
+    (folder / "README.md").write_text(f"---\nlicense: {licence}\n---\n{TOGETHER}\n")
     for name, broken in (
         ("broken", {"model_type": TOGETHER, "architectures": [TOGETHER], "vocab_size": TOGETHER}),
         ("strange", config | {"architectures": [TEXTS["title"] + "ForCausalLM"], "max_position_embeddings": TOGETHER}),
@@ -119,7 +121,8 @@ def _rows(file: Path) -> None:
     rows = [{"instruction": text, "input": text, "output": text} for text in EVERYTHING]
     rows += projects.rows(30)
     lines = [json.dumps(row) for row in rows]
-    lines[5:5] = [TOGETHER.replace("\n", " "), json.dumps({TOGETHER: TOGETHER}), json.dumps({"instruction": LONG, "output": LONG})]
+    long = json.dumps({"instruction": LONG, "output": LONG})
+    lines[5:5] = [TOGETHER.replace("\n", " "), json.dumps({TOGETHER: TOGETHER}), long]
     file.write_text("\n".join(lines) + "\n", "utf-8", "surrogatepass")
 
 
@@ -144,7 +147,7 @@ def _events(end: str) -> list[dict[str, Any]]:
     events += [{"kind": "step", "step": step, "steps": 40, "loss": 4.0 / step, "lr": 1e-3} for step in range(1, 30)]
     for value in odd:
         events += [
-            {"kind": "step", "step": value, "steps": value, "loss": value, "lr": value, "epoch": value, "tokens": value},
+            {"kind": "step", **dict.fromkeys(("step", "steps", "loss", "lr", "epoch", "tokens"), value)},
             {"kind": "eval", "step": value, "eval_loss": value, "perplexity": value, "base": value},
             {"kind": "phase", "name": value, "detail": value, "done": value, "total": value, "notes": value},
             {"kind": "sample", "step": value, "prompt": value, "text": value, "wanted": value},
@@ -153,8 +156,9 @@ def _events(end: str) -> list[dict[str, Any]]:
             {"kind": "control", "request": value},
             {"kind": value, "message": value},
         ]
-    events += [{"kind": "sample", "step": 20, "prompt": text, "text": text, "wanted": text} for text in [*EVERYTHING, LONG]]
-    events += [{"kind": "warning", "message": text} for text in [*EVERYTHING, LONG]]
+    said = [*EVERYTHING, LONG]
+    events += [{"kind": "sample", "step": 20, **dict.fromkeys(("prompt", "text", "wanted"), text)} for text in said]
+    events += [{"kind": "warning", "message": text} for text in said]
     events += [{"kind": "step", "step": 30, "steps": 40, "loss": 0.2, "lr": 1e-3, "grad_norm": 1.0}]
     figures: dict[str, Any] = dict.fromkeys(("run", "adapter", "best_step", "seconds", "tokens_per_second"), TOGETHER)
     figures |= {"steps": 10**400, "perplexity": TOGETHER, "base_perplexity": [TOGETHER], "peak_memory_bytes": TOGETHER}

@@ -56,7 +56,7 @@ class Terminal:
         self.resize(columns, rows, tell=False)
         self.started = time.perf_counter()
         self.process = subprocess.Popen(
-            argv, stdin=slave, stdout=slave, stderr=slave, env=env, cwd=cwd, preexec_fn=_own_session  # noqa: PLW1509
+            argv, stdin=slave, stdout=slave, stderr=slave, env=env, cwd=cwd, preexec_fn=_own_session
         )
         os.close(slave)
         self._reading = threading.Event()

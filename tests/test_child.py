@@ -14,7 +14,7 @@ import pytest
 
 from phi_tui.child import Child, Reply
 
-_SERVER = '''
+_SERVER = """
 import os, time
 from phi_tui.engine.service import serve
 from phi_tui.errors import InputError
@@ -38,7 +38,7 @@ def bug(task):
     raise KeyError("oh")
 
 serve({"echo": echo, "slow": slow, "wrong": wrong, "bug": bug})
-'''
+"""
 
 
 @pytest.fixture

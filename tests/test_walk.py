@@ -43,7 +43,9 @@ def test_a_newcomer_trains_the_demo_and_talks_to_it_in_under_25_keys_and_a_repla
 
             await until(pilot, lambda: app.current_mode == "home" and _has_demo(app), "the demo's line")
             await press("enter")
-            await until(pilot, lambda: isinstance(app.focused, Button) and app.focused.id == "start", "the start button")
+            await until(
+                pilot, lambda: isinstance(app.focused, Button) and app.focused.id == "start", "the start button"
+            )
             await press("enter")
             await until(pilot, lambda: app.follow is not None and app.follow.state == "done", "a trained demo", 400)
             await pilot.pause(0.6)

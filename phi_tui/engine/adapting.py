@@ -213,7 +213,8 @@ def notes(project: Project, weights: str) -> list[str]:
         )
     if project.train.method == "full" and project.model.init == "pretrained" and project.train.learning_rate > 1e-4:
         said.append(
-            f"train.learning_rate = {project.train.learning_rate:g} is high for a full fine-tuning: 1e-5 to 5e-5 is usual"
+            f"train.learning_rate = {project.train.learning_rate:g} is high for a full fine-tuning: "
+            "1e-5 to 5e-5 is usual"
         )
     if project.model.quantization != "none":
         said.append(

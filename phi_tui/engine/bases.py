@@ -32,7 +32,8 @@ _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 class Base:
     """A base that is on this machine: `id` as the project says it, `folder` loads offline.
 
-    One of the kind "scratch" was made for its project, with weights that are still random.  `revision` is the commit of a Hub base, the SHA-256 of a GGUF file, else empty.
+    One of the kind "scratch" was made for its project, with weights that are still random.  `revision` is
+    the commit of a Hub base, the SHA-256 of a GGUF file, else empty.
     """
 
     id: str

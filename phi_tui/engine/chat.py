@@ -229,9 +229,7 @@ def layout(project: Project, base: Path, trained: Path | None) -> Layout:
             note = json.loads((trained / "phi-tui.json").read_text("utf-8"))
             template = Template(note["template"], tokenizer.chat_template, tokenizer.eos_token, tuple(note["stops"]))
             learnt = Labels.from_json(note["labels"]) if "labels" in note else None
-            return Layout(
-                tokenizer, template, str(note["weights"]), context, learnt, int(note.get("max_length", 1024))
-            )
+            return Layout(tokenizer, template, str(note["weights"]), context, learnt, int(note.get("max_length", 1024)))
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise InputError(f"the adapter's note is damaged: {error}", where=str(trained / "phi-tui.json")) from None
     device = devices.current()

@@ -15,7 +15,7 @@ Precision = Literal["bf16", "fp16", "fp32"]
 _BF16_PAYS_FROM = 30_000_000
 """Parameters from which bf16 is faster on a CPU with AVX512-BF16 or AMX: below, casting costs more than it saves."""
 _BF16_PAYS_WHOLE_FROM = 1_000_000
-"""The same where every weight is trained, in larger batches: 3M parameters in batches of 4,096 tokens ran twice as fast."""
+"""The same where every weight is trained, in larger batches: 3M parameters at 4,096 tokens ran twice as fast."""
 
 
 @dataclass(frozen=True, slots=True)

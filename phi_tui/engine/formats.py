@@ -17,8 +17,15 @@ from phi_tui.errors import InputError
 from phi_tui.schema import Data
 
 Format = Literal[
-    "text", "instruction", "prompt-completion", "chat", "classification", "multi-label", "regression",
-    "summarisation", "qa",
+    "text",
+    "instruction",
+    "prompt-completion",
+    "chat",
+    "classification",
+    "multi-label",
+    "regression",
+    "summarisation",
+    "qa",
 ]
 
 ANSWERS = ("summarisation", "qa")

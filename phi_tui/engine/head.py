@@ -1,7 +1,7 @@
 """The output layer and the loss of many positions, a block at a time, so that their logits are never held together.
 
-A vocabulary of 50,000 words takes 200 KB of logits a position in fp32, and their softmax and its gradient as much again:
-a thousand positions fill what a small model's weights do.  Here the gradient of the hidden states is taken in the
+A vocabulary of 50,000 words takes 200 KB of logits a position in fp32, their softmax and its gradient as much again: a
+thousand positions fill what a small model's weights do.  Here the gradient of the hidden states is taken in the
 forward pass, block by block; that costs no second product, and only that gradient is kept.  Few logits go the plain
 way, number for number as ever.
 """
@@ -20,8 +20,10 @@ PLAIN_BYTES = 128 * 1024 * 1024
 """Of fp32 logits, up to which they are all held at once."""
 
 KINDS = frozenset(
-    ("gemma", "gpt2", "gpt_neo", "gpt_neox", "gptj", "llama", "mistral", "olmo", "olmo2", "opt", "phi", "phi3")
-    + ("qwen2", "qwen3", "smollm3", "stablelm", "starcoder2")
+    (
+        *("gemma", "gpt2", "gpt_neo", "gpt_neox", "gptj", "llama", "mistral", "olmo", "olmo2", "opt", "phi", "phi3"),
+        *("qwen2", "qwen3", "smollm3", "stablelm", "starcoder2"),
+    )
 )
 """Architectures whose logits are what the output layer gives, neither scaled nor capped afterwards."""
 
@@ -41,7 +43,7 @@ def in_blocks(model: Any, positions: int) -> Any:
     import torch
 
     config = getattr(model, "config", None)
-    if positions * (getattr(config, "vocab_size", 0) or 0) * 4 <= PLAIN_BYTES or config.model_type not in KINDS:
+    if positions * (getattr(config, "vocab_size", 0) or 0) * 4 <= PLAIN_BYTES or getattr(config, "model_type", "") not in KINDS:
         return None
     layer = model.get_output_embeddings()
     plain = type(layer) is torch.nn.Linear and not any(weight.requires_grad for weight in layer.parameters())
@@ -50,7 +52,7 @@ def in_blocks(model: Any, positions: int) -> Any:
 
 @contextlib.contextmanager
 def put_off(layer: Any) -> Iterator[PutOff]:
-    """Let `layer` pass on what it is given while the model runs; nothing for None.  What it would compute in is noted."""
+    """Let `layer` pass on what it is given while the model runs, noting the type it would compute in; None: nothing."""
     import torch
 
     found = PutOff()

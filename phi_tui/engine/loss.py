@@ -1,8 +1,8 @@
 """The loss: negative log-likelihood of the trained tokens, the same sum for training and for evaluation.
 
 The output head runs only where a label is trained (`logits_to_keep` with a boolean mask), so prompts and padding
-cost no logits; many of them are taken a block at a time (`engine.head`).  Labels are masked by position, never by token id: an EOS that is trained stays trained even where
-the pad token has the same id.
+cost no logits; many of them are taken a block at a time (`engine.head`).  Labels are masked by position, never by
+token id: an EOS that is trained stays trained even where the pad token has the same id.
 """
 
 from __future__ import annotations

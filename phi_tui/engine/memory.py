@@ -139,8 +139,8 @@ def _activations(
     mask = trace.mask * batch * length**2 if padded and batch > 1 else 0.0
     layer_kept, outside = trace.layer.at(batch, length) + mask, trace.outside.at(batch, length)
     if checkpointing:
-        kept = outside + model.layers * trace.layer_input.at(batch, length)
-        return round(kept), round(layer_kept + trace.backward.at(batch, length) + _unpacked(model))
+        inputs = outside + model.layers * trace.layer_input.at(batch, length)
+        return round(inputs), round(layer_kept + trace.backward.at(batch, length) + _unpacked(model))
     return round(outside + model.layers * layer_kept), round(trace.backward.at(batch, length) + _unpacked(model))
 
 

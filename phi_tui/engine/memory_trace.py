@@ -21,7 +21,7 @@ from phi_tui.schema import Project
 _LAYERS = 2
 """Layers walked through: two, since some architectures take turns between two kinds."""
 _LENGTH = 61
-"""Tokens of a row, and twice as many; no width is a multiple of it, so a mask of length x length is known by its shape."""
+"""Tokens of a row, and twice as many; no width is a multiple of it, so a mask is known by its shape."""
 _KEPT_TRACES = 16
 
 

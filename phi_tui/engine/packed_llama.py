@@ -134,7 +134,7 @@ def _adapters(layer: Any) -> list[Any]:
 
 def _frozen(layer: Any, config: Any) -> Frozen:
     """A layer's constants.  Weights that are laid end to end stay the modules' own, as views: no memory is added."""
-    attention, mlp = layer.self_attn, layer.mlp
+    attention = layer.self_attn
     plain = [getattr(_module(layer, role), "base_layer", _module(layer, role)) for role in ROLES]
     qkv, gate_up = _joined(plain[0:3]), _joined(plain[4:6])
     bias = torch.cat([one.bias for one in plain[0:3]]).detach() if plain[0].bias is not None else None

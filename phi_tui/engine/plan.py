@@ -63,7 +63,8 @@ def make(
     """Return the plan; rows a step follow from `tokens_per_step` and the mean length where not set.
 
     `weight_bytes` is the size of one frozen weight, `available` the device's memory in bytes, `evaluates` the longest
-    row of an evaluation (0 without one).  A step holds at most an eighth of an epoch, so that a small data set still gets steps to learn from.
+    row of an evaluation (0 without one).  A step holds at most an eighth of an epoch, so that a small data set still
+    gets steps to learn from.
     """
     settings = project.train
     mean = max(1.0, train.tokens / max(1, train.rows))

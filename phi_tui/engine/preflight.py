@@ -14,17 +14,17 @@ from typing import Any
 from phi_tui import phi
 from phi_tui.engine import (
     adapting,
+    head,
     label_checks,
     loading,
     lockfile,
+    memory,
+    memory_trace,
     optimisers,
     plan,
     pretrain,
     quantised,
     scoring,
-    head,
-    memory,
-    memory_trace,
     several,
     source_cut,
     targets,
@@ -244,7 +244,12 @@ def _environment(project: Project, config: Any, device: devices.Device) -> list[
 
 
 def _memory(
-    project: Project, prepared: Prepared, shape: memory.Shape, planned: plan.Plan, weight_bytes: int, device: devices.Device
+    project: Project,
+    prepared: Prepared,
+    shape: memory.Shape,
+    planned: plan.Plan,
+    weight_bytes: int,
+    device: devices.Device,
 ) -> tuple[list[str], list[str]]:
     """Return what memory refuses and what is to be noted; what does not fit even a row at a time is refused."""
     longest, validation = prepared.ready.train.longest, prepared.ready.validation.longest
@@ -260,7 +265,8 @@ def _memory(
     if planned.memory.total > device.memory:
         needed = f"about {planned.memory.total / 1e9:.1f} GB are needed for {planned.batch_size} rows at once and {has}"
         if project.train.batch_size:
-            return [], [f"{needed}: lower data.max_length or train.batch_size, or set train.gradient_checkpointing = true"]
+            fix = "lower data.max_length or train.batch_size, or set train.gradient_checkpointing = true"
+            return [], [f"{needed}: {fix}"]
         return [], [f"{needed}: the batch is made as small as memory asks for when training starts"]
     return [], []
 

@@ -126,19 +126,11 @@ def base_of(
 
 def check(project: Project) -> None:
     """Raise Refusal where the project's other settings cannot go with a new model."""
-    if not from_scratch(project):
-        return
-    if project.train.method != "full":
+    if from_scratch(project) and project.train.method != "full":
         raise Refusal(
             'model.init = "scratch" makes a model of random weights, on which no adapter can lie',
             where="train.method",
             fix='set train.method = "full", or leave it out',
-        )
-    if project.model.task != "causal-lm":
-        raise Refusal(
-            f'"{project.model.task}" needs a base that knows the language, and model.init = "scratch" has none',
-            where="model.task",
-            fix='pretrain with model.task = "causal-lm" first, then name the folder of the result as model.base',
         )
 
 

@@ -50,7 +50,7 @@ def is_quantised(model: Any) -> bool:
 
 
 def weight_bits(kind: str) -> float:
-    """Return the bits that one quantised weight takes; 0 for "none".  int8 has a float a row on top, which is little."""
+    """Return the bits that one quantised weight takes; 0 for "none".  int8 has a float a row on top, not counted."""
     return {"none": 0.0, "int8": 8.0, "nf4": NF4_BITS}[kind]
 
 

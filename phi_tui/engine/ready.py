@@ -265,9 +265,7 @@ class _Part:
     ) -> tuple[list[int], list[int]] | None:
         """Cut the source of a row that is too long, counted and told; None where that is not enough."""
         data = self._data
-        made = source_cut.shortened(
-            row, data.max_length, self._encoder, self._template, self._tokenizer, data.train_on
-        )
+        made = source_cut.shortened(row, data.max_length, self._encoder, self._template, self._tokenizer, data.train_on)
         if made is None:
             self._untrained += 1
             message = f"without any of its {source_cut.field_of(row)} it is longer than data.max_length"

@@ -50,4 +50,5 @@ def loader(rows: Any, batch_size: int, processes: int, pad_id: int, collator: An
     from torch.utils.data import DataLoader, RandomSampler
 
     sampler = FullBatches(RandomSampler(rows), batch_size, processes)
-    return DataLoader(Filled(rows, pad_id), batch_sampler=sampler, collate_fn=collator, pin_memory=pin)
+    filled: Any = Filled(rows, pad_id)
+    return DataLoader(filled, batch_sampler=sampler, collate_fn=collator, pin_memory=pin)

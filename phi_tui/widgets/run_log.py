@@ -10,7 +10,14 @@ from textual.widgets import RichLog
 from phi_tui.metrics import Line
 from phi_tui.safe_text import clean
 
-_STYLES = {"warning": "yellow", "failed": "bold red", "stopped": "yellow", "done": "bold green", "checkpoint": "dim", "phase": "dim"}
+_STYLES = {
+    "warning": "yellow",
+    "failed": "bold red",
+    "stopped": "yellow",
+    "done": "bold green",
+    "checkpoint": "dim",
+    "phase": "dim",
+}
 
 
 def show_log(log: RichLog, lines: tuple[Line, ...], last: Line | None) -> Line | None:

@@ -30,7 +30,7 @@ METHODS: dict[str, tuple[str, ...]] = {
     "int8": ("model.quantization=int8",),
     "full": ("train.method=full", "train.learning_rate=1e-3"),
 }
-SHORT = ("train.max_steps=8", "train.samples=0", "train.scheduler=constant", "train.warmup=0", "lora.rank=4")
+SHORT = ("train.max_steps=6", "train.samples=0", "train.scheduler=constant", "train.warmup=0", "lora.rank=4")
 IDS = [[5, 80, 81, 120, 7, 90, 200, 31, 64, 65, 66, 2]]
 
 
@@ -83,10 +83,18 @@ def reloaded(base: Path, kept: Path, quantization: str = "none") -> Any:
     return PeftModel.from_pretrained(plain_base(base, quantization), str(kept))
 
 
-@pytest.mark.parametrize("kind", ["gpt_neo", "gpt_neox", "llama"])
-@pytest.mark.parametrize("method", METHODS)
+SAME_ON_ALL = ("lora", "rslora", "lora+")
+"""Ways in which the architecture makes no difference: tried on all three where time is no matter."""
+PAIRS = [
+    pytest.param(method, kind, marks=[pytest.mark.slow] if method in SAME_ON_ALL and kind != "llama" else [])
+    for method in METHODS
+    for kind in ("gpt_neo", "gpt_neox", "llama")
+]
+
+
+@pytest.mark.parametrize(("method", "kind"), PAIRS)
 def test_each_method_learns_and_its_result_loads_elsewhere_to_the_same_logits(
-    tmp_path: Path, bases: dict[str, Path], kind: str, method: str, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, bases: dict[str, Path], method: str, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     last: dict[str, Any] = {}
     save = adapting.save
@@ -99,7 +107,7 @@ def test_each_method_learns_and_its_result_loads_elsewhere_to_the_same_logits(
     file = projects.make(tmp_path, base=str(bases[kind]), count=32)
     figures = projects.execute(file, *SHORT, "train.learning_rate=2e-2", *METHODS[method])
     losses = [event["loss"] for event in projects.events(figures, "step")]
-    assert losses[-1] < losses[0]
+    assert sum(losses[3:]) < sum(losses[:3])
     assert figures["perplexity"] < figures["base_perplexity"]
     quantization = method if method in ("nf4", "int8") else "none"
     found = logits(reloaded(bases[kind], Path(figures["adapter"]), quantization))
@@ -110,10 +118,11 @@ def test_each_method_learns_and_its_result_loads_elsewhere_to_the_same_logits(
 
 
 RESUMED = {
-    **{name: METHODS[name] for name in ("lora+", "dora", "pissa", "nf4", "int8", "full")},
-    "pissa and decay": (*METHODS["pissa"], "train.weight_decay=0.1", "lora.plus_ratio=4"),
-    "8-bit optimiser": ("train.optimizer=adamw_8bit", "lora.rank=128"),
-    "full by adafactor": (*METHODS["full"], "train.optimizer=adafactor"),
+    "lora+ in 8 bits": (*METHODS["lora+"], "train.optimizer=adamw_8bit", "lora.rank=128"),
+    "dora": METHODS["dora"],
+    "pissa, lora+ and decay": (*METHODS["pissa"], "train.weight_decay=0.1", "lora.plus_ratio=4"),
+    "nf4": METHODS["nf4"],
+    "full": METHODS["full"],
     "modules and tokens": ('lora.modules_to_save=["norm"]', 'lora.trainable_tokens=["<|endoftext|>", 7]'),
 }
 
@@ -122,11 +131,11 @@ RESUMED = {
 def test_a_stopped_run_resumes_to_the_bytes_of_an_unstopped_one(
     tmp_path: Path, bases: dict[str, Path], method: str
 ) -> None:
-    settings = (*SHORT, "train.eval_every=3", *RESUMED[method])
+    settings = (*SHORT, "train.eval_every=2", *RESUMED[method])
     whole = projects.execute(projects.make(tmp_path / "whole", base=str(bases["llama"]), count=32), *settings)
     file = projects.make(tmp_path / "stopped", base=str(bases["llama"]), count=32)
     with pytest.raises(Stopped):
-        projects.execute(file, *settings, stop_at=5)
+        projects.execute(file, *settings, stop_at=3)
     resumed = projects.execute(file, *settings, resume=True)
     assert weights(resumed) == weights(whole)
     assert resumed["perplexity"] == whole["perplexity"]

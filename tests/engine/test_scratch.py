@@ -155,7 +155,7 @@ def test_a_new_model_is_trained_whole_without_a_word_and_never_by_an_adapter(tmp
     assert project.validate({"name": "new"}, "test").train.method == "lora"
     with pytest.raises(Refusal, match=r"train\.method"):
         projects.execute(file, "train.method=lora")
-    with pytest.raises(Refusal, match=r"model\.task"):
+    with pytest.raises(InputError, match=r"model\.task"):
         projects.execute(file, "model.task=classification")
 
 
