@@ -39,6 +39,8 @@ class ModelScreen(Frame):
     """Choose the base."""
 
     NAME = "model"
+    AUTO_FOCUS = "#model-bases"
+    """Else it would be the filter for a moment, and a jump key that comes in it a letter."""
     HELP = """\
 # Model: the base that is trained
 

@@ -410,7 +410,7 @@ def test_a_plan_says_what_a_run_would_do(front: Front, tmp_path: Path) -> None:
     assert found["targets"] == ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
     assert found["rows_per_step"] == found["batch_size"] * found["grad_accum"]
     memory = found["memory"]
-    assert memory["total"] == sum(size for name, size in memory.items() if name != "total")
+    assert memory["total"] == sum(memory["parts"].values())
     assert found["seconds_estimate"] is None
     assert any("0.618" in line for line in found["golden"])
     assert set(found) == {
