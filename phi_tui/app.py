@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import select
 import signal
 import sys
 import tempfile
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from textual.app import App, SystemCommand
 from textual.binding import Binding
+from textual.messages import ExitApp
 from textual.screen import Screen
 from textual.theme import Theme
 
@@ -31,7 +33,7 @@ from phi_tui.run_list import Glance, RunList
 from phi_tui.safe_text import clean
 from phi_tui.session import Session
 from phi_tui.widgets.guide_bar import STEPS
-from phi_tui.widgets.messages import RunChanged, RunsSeen
+from phi_tui.widgets.messages import Flawed, RunChanged, RunsSeen
 from phi_tui.widgets.nav_bar import SCREENS, NavBar
 from phi_tui.workspace import Workspace, place_of
 
@@ -166,6 +168,18 @@ class PhiApp(App[int]):
         self.theme_changed_signal.subscribe(self, self._keep_theme)
         for flaw in self._preferences.flaws:
             self.say(flaw, severity="warning", title="settings")
+        if self._preferences.keys:  # to know all bindings every screen is imported, which takes half a second
+            threading.Thread(target=self._check_keys, name="keys.toml", daemon=True).start()
+
+    def _check_keys(self) -> None:
+        """A thread: bindings of keys.toml that do not exist are named."""
+        unknown = preferences.without(self._preferences, set(self._preferences.keys) - binding_ids())
+        for flaw in unknown.flaws[len(self._preferences.flaws) :]:
+            self.post_message(Flawed(flaw))
+
+    def on_flawed(self, event: Flawed) -> None:
+        """Something in the settings does not fit."""
+        self.say(event.flaw, severity="warning", title="settings")
 
     def on_unmount(self) -> None:
         """Let go of everything; background runs are not ours to end."""
@@ -294,6 +308,9 @@ class PhiApp(App[int]):
     def _watch(self) -> None:
         """A thread: the workspace's runs, every two seconds, or when asked."""
         while self._watching.is_set():
+            if self.is_web and _deserted():
+                self.post_message(ExitApp())
+                return
             glances = self._run_list.read(self.session.workspace)
             self.glances = glances
             self.post_message(RunsSeen(sum(glance.state == "running" for glance in glances)))
@@ -305,9 +322,10 @@ class PhiApp(App[int]):
         from phi_tui.screens.frame import Frame
 
         self.live = event.live
-        if isinstance(self.screen, Frame):
-            self.screen.refresh_bar()
-            self.screen.runs_seen()
+        screen = self.screen_stack[-1] if self.screen_stack else None
+        if isinstance(screen, Frame) and screen.composed:
+            screen.refresh_bar()
+            screen.runs_seen()
 
     # The run that is watched
 
@@ -405,6 +423,29 @@ def _maker(name: str) -> Any:
         return module.SCREEN()
 
     return make
+
+
+def binding_ids() -> set[str]:
+    """The ids of all bindings of the app, its screens and its widgets."""
+    import importlib
+    import pkgutil
+
+    from phi_tui import screens, widgets
+
+    found = {binding.id for binding in PhiApp.BINDINGS if isinstance(binding, Binding)}
+    for package in (screens, widgets):
+        for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
+            for thing in vars(importlib.import_module(module.name)).values():
+                for binding in vars(thing).get("BINDINGS", ()) if isinstance(thing, type) else ():
+                    found.add(getattr(binding, "id", None))
+    return {name for name in found if name}
+
+
+def _deserted() -> bool:
+    """Whether the server that shows this app in a browser is gone: then nobody else would end it."""
+    poll = select.poll()
+    poll.register(0, 0)
+    return bool(poll.poll(0))
 
 
 @contextlib.contextmanager

@@ -16,6 +16,8 @@ import pytest
 from hostile import foreign
 from terminal import Terminal, environment, phi_tui
 
+pytestmark = pytest.mark.slow  # real terminals or whole trainings: minutes on two cores
+
 NAME = "h␛]0;kanarienvogel␇�31m�"
 """How a hostile name looks when it was made safe."""
 ACTION = "[@click=app.quit]"
@@ -140,8 +142,9 @@ def test_the_data_screen_shows_rows_findings_and_tokens(app: Terminal) -> None:
         app.press("\x1b[C", "n")
     assert seen >= {"␛", ACTION, "�"}, seen
     app.press("s")
+    app.wait_for("c Map")
     app.press("c")
-    app.wait_for("instruction", "Save")
+    app.wait_for(f"Columns of {NAME}", "reads as ")
 
 
 def test_the_settings_show_hostile_values(app: Terminal) -> None:

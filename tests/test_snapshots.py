@@ -176,6 +176,8 @@ def walked(size: tuple[int, int], look: str) -> Seen:
         patch.setattr(time, "time", lambda: NOW)
         patch.setattr("phi_tui.machine.machine", lambda *_: MACHINE)
         patch.setattr("phi_tui.screens.model.machine", lambda *_: MACHINE)
+        patch.setattr(Input, "_toggle_cursor", lambda _: None)  # no cursor blinks
+        patch.setattr(TextArea, "_toggle_cursor_blink_visible", lambda _: None)
         for name in ("SSH_CONNECTION", "NO_COLOR", "COLORTERM"):
             patch.delenv(name, raising=False)
         for name, value in {
@@ -210,8 +212,6 @@ async def _in_app(place: Path, size: tuple[int, int], look: str, file: Path | No
 
 async def _walk(place: Path, size: tuple[int, int], look: str, seen: Seen) -> None:
     async def keep(name: str, app: PhiApp, pilot: Pilot[int]) -> None:
-        for field in (*app.screen.query(Input), *app.screen.query(TextArea)):
-            field.cursor_blink = False
         await _still(app, pilot)
         text = [line.replace(str(place), ROOT) for line in snapshot_tool.text_of(app)]
         seen[name] = text, snapshot_tool.styles_of(app)
@@ -319,11 +319,18 @@ def test_every_look_says_the_same_words(size: tuple[int, int], look: str) -> Non
 
 
 @BOTH
-def test_without_colour_there_are_only_greys(size: tuple[int, int]) -> None:
+def test_without_colour_no_colour_is_left_and_the_cursor_is_told_by_its_style(size: tuple[int, int]) -> None:
     colours = ("primary", "secondary", "accent", "warning", "error", "success", "green", "red", "yellow", "blue")
     for name in NAMES:
         for line in looked(name, size, "no-color")[1]:
             assert not any(colour in line for colour in colours), f"{name}: {line}"
+    for name, style in (
+        ("home", "underline"),
+        ("model", "underline"),
+        ("data-split", "underline"),
+        ("runs", "reverse"),
+    ):
+        assert any(style in line for line in looked(name, size, "no-color")[1][2:]), name
 
 
 def _words(lines: list[str]) -> list[str]:

@@ -161,6 +161,7 @@ def test_a_sweep_trains_each_combination_once_and_a_wider_one_adds_to_it(
     assert out.splitlines()[0].split()[:2] == ["lora.rank", "seeds"]
 
 
+@pytest.mark.slow
 def test_a_child_trains_as_any_project_and_a_failure_does_not_stop_the_others(tmp_path: Path) -> None:
     file = projects.make(tmp_path, settings="max_steps = 2\nsamples = 0")
     done = projects.command(

@@ -17,6 +17,8 @@ from phi_tui.run import Run
 from phi_tui.session import Session
 from phi_tui.workspace import Workspace
 
+pytestmark = pytest.mark.slow  # real terminals or whole trainings: minutes on two cores
+
 
 async def until(pilot: Pilot[int], condition: Callable[[], bool], what: str, seconds: float = 60.0) -> None:
     """Wait for something to be so, while the app goes on."""
@@ -26,6 +28,7 @@ async def until(pilot: Pilot[int], condition: Callable[[], bool], what: str, sec
         await pilot.pause(0.05)
 
 
+@pytest.mark.slow
 def test_a_newcomer_trains_the_demo_and_talks_to_it_in_under_25_keys_and_a_replay_gives_the_same_adapter(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -47,6 +47,13 @@ class Frame(Screen[None]):
         Binding("escape", "leave", "Leave the field", show=False, id="screen.leave", tooltip="Give the jump keys back"),
     ]
 
+    composed = False
+    """Whether the screen's widgets are there."""
+
+    def on_mount(self) -> None:
+        """The widgets are there."""
+        self.composed = True
+
     def compose(self) -> ComposeResult:
         """Bar, guide, body, footer."""
         yield NavBar()

@@ -35,6 +35,13 @@ class RunChanged(Message, bubble=False):
 
 
 @dataclass
+class Flawed(Message):
+    """Something in the settings does not fit, as a thread found out."""
+
+    flaw: str
+
+
+@dataclass
 class RunsSeen(Message):
     """The list of runs was read again; the app holds it."""
 

@@ -404,6 +404,7 @@ def test_skipping_bad_rows_leaves_rows_without_a_label_out(tmp_path: Path) -> No
     assert report["train_rows"] + report["validation_rows"] == 30
 
 
+@pytest.mark.slow
 def test_the_commands_score_a_text_measure_the_run_and_print_the_figures(tmp_path: Path) -> None:
     file = tiny(tmp_path, "classification", classes(60), settings="max_steps = 4")
     trained = projects.command("--replay", file, "--json", cwd=tmp_path)

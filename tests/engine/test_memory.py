@@ -248,13 +248,13 @@ def test_a_peak_that_is_over_is_still_known(sampled: bool, monkeypatch: pytest.M
         monkeypatch.setattr(measured, "_set_back", lambda: False)
     here = replace(devices.current(), type="cpu")
     with measured.peak(here) as found:
-        held = bytearray(os.urandom(1) * 200_000_000)
+        held = bytearray(os.urandom(1) * 200_000_000)  # twice as much for a moment
         if sampled:
             import time
 
             time.sleep(0.1)
         del held
-    assert 190_000_000 < found.most - found.before < 260_000_000
+    assert 190_000_000 < found.most - found.before < 460_000_000
     with measured.peak(here) as after:
         pass
     assert after.most - after.before < 20_000_000

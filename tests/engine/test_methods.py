@@ -105,9 +105,9 @@ def test_each_method_learns_and_its_result_loads_elsewhere_to_the_same_logits(
 
     monkeypatch.setattr(adapting, "save", watched)
     file = projects.make(tmp_path, base=str(bases[kind]), count=32)
-    figures = projects.execute(file, *SHORT, "train.learning_rate=2e-2", *METHODS[method])
+    figures = projects.execute(file, *SHORT, "train.max_steps=10", "train.learning_rate=2e-2", *METHODS[method])
     losses = [event["loss"] for event in projects.events(figures, "step")]
-    assert sum(losses[3:]) < sum(losses[:3])
+    assert sum(losses[5:]) < sum(losses[:5])  # the same rows twice
     assert figures["perplexity"] < figures["base_perplexity"]
     quantization = method if method in ("nf4", "int8") else "none"
     found = logits(reloaded(bases[kind], Path(figures["adapter"]), quantization))

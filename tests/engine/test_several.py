@@ -79,6 +79,7 @@ def test_alone_nothing_is_sent() -> None:
     assert alone.first and alone.agree(3) == 3 and alone.gather(3) == [3] and alone.from_first(lambda: 3) == 3
 
 
+@pytest.mark.slow
 def test_two_processes_give_the_losses_of_one_and_resume_after_a_stop(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -130,6 +131,7 @@ def test_what_a_trainer_process_fails_of_is_told_here(tmp_path: Path) -> None:
     assert not children_of(newest(tmp_path))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGTERM, pytest.param(signal.SIGKILL, marks=pytest.mark.slow)])
 def test_a_signal_to_the_command_ends_every_process(tmp_path: Path, how: signal.Signals) -> None:
     file = projects.make(tmp_path, settings="max_steps = 2000\nsamples = 0\neval_every = 2000\nsave_every = 2000")

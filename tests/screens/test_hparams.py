@@ -279,9 +279,9 @@ def test_choices_cycle_and_booleans_toggle(drive: Any) -> None:
     async def scenario(one: Drive) -> None:
         await one.to("train.scheduler")
         await one.press("right", "l")
-        assert one.saved.train.scheduler == "phi_restarts"
-        await one.press("h")
         assert one.saved.train.scheduler == "cosine_with_restarts"
+        await one.press("h")
+        assert one.saved.train.scheduler == "cosine_with_floor"
         await one.to("train.evaluate")
         await one.press("space")
         assert one.saved.train.evaluate is False
