@@ -1,4 +1,4 @@
-"""`python -m benchmarks.memory`: the estimate of memory against the measured peak, each setting in a process of its own.
+"""`python -m benchmarks.memory`: estimated memory against the measured peak, each setting in its own process.
 
 A LoRA run of a few steps on rows that are all as long as allowed, through the product's own pipeline; what is compared
 is the process's highest resident size less what it held before the model was loaded.  One process at a time, since

@@ -109,6 +109,7 @@ def merge_only(file: Path, run_id: str, out: Path, options: Options) -> int:
         for line in (
             f"perplexity {figures['perplexity']:.4f} -> {figures['merged_perplexity']:.4f} merged "
             f"({figures['perplexity_difference']:+.4f}), over {figures['tokens']:,} tokens of {figures['rows']} rows",
+            *_of_the_base(figures),
             f"largest logit difference {figures['largest_logit_difference']:.3g}",
             f"a plain model in {figures['dtype']} is in {figures['out']}",
         ):
@@ -116,6 +117,17 @@ def merge_only(file: Path, run_id: str, out: Path, options: Options) -> int:
         return figures
 
     return _watched(options, work)
+
+
+def _of_the_base(figures: dict[str, Any]) -> list[str]:
+    """How much of a merge's difference is the change from the quantised base, where there was one."""
+    unmerged = figures["unmerged_perplexity"]
+    if unmerged == figures["perplexity"]:
+        return []
+    return [
+        f"the change of base alone, from quantised to full precision: {figures['perplexity']:.4f} -> {unmerged:.4f}; "
+        f"merging, on that base: largest logit difference {figures['logit_difference_of_merging']:.3g}"
+    ]
 
 
 def _run(

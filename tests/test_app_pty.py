@@ -66,7 +66,9 @@ def test_a_background_run_outlives_the_killed_app_and_a_second_app_shows_the_who
         assert again.end() == 0
 
 
-@pytest.mark.parametrize("unread", [pytest.param(False, marks=pytest.mark.slow), True], ids=["closed", "unread, then closed"])
+@pytest.mark.parametrize(
+    "unread", [pytest.param(False, marks=pytest.mark.slow), True], ids=["closed", "unread, then closed"]
+)
 def test_a_background_run_outlives_its_terminal_and_the_app_ends_with_it(tmp_path: Path, unread: bool) -> None:
     with _start(tmp_path, _project(tmp_path)) as terminal:
         if unread:
@@ -79,7 +81,9 @@ def test_a_background_run_outlives_its_terminal_and_the_app_ends_with_it(tmp_pat
     assert _steps(tmp_path) == list(range(1, 401))
 
 
-@pytest.mark.parametrize("unread", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["closed", "unread, then closed"])
+@pytest.mark.parametrize(
+    "unread", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["closed", "unread, then closed"]
+)
 def test_a_run_here_saves_and_ends_when_its_terminal_closes_and_resumes(tmp_path: Path, unread: bool) -> None:
     file = _project(tmp_path, "here")
     with _start(tmp_path, file) as terminal:

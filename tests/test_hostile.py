@@ -50,7 +50,7 @@ def _still_well(terminal: Terminal) -> None:
     for _ in range(12):  # dialogs and fields on the way take an escape each
         terminal.press("escape", "1")
         with contextlib.suppress(AssertionError):
-            terminal.wait_for("This machine", seconds=5)
+            terminal.wait_for("This machine", seconds=2)
             break
     terminal.wait_for("This machine")
     terminal.press("ctrl+q")
@@ -122,7 +122,6 @@ def test_the_model_screen_shows_a_hostile_base(app: Terminal) -> None:
     app.wait_for("Hub   ", "on this machine")
 
 
-@pytest.mark.slow
 def test_the_data_screen_shows_rows_findings_and_tokens(app: Terminal) -> None:
     app.press("3")
     app.wait_for("checked  ", seconds=240)

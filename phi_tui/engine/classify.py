@@ -19,6 +19,7 @@ from typing import Any
 from phi_tui.engine import scores
 from phi_tui.engine.evaluate import Evaluation, batches, row_lengths
 from phi_tui.engine.labels import Labels
+from phi_tui.engine.loss import IGNORED
 
 _PROBLEM = {
     "classification": "single_label_classification",
@@ -110,7 +111,11 @@ def write_config(model: Any, folder: Path) -> None:
 
 
 def collate(rows: list[dict[str, Any]], pad_id: int, labels: Labels) -> dict[str, Any]:
-    """Pad rows of input_ids on the right, and stack their labels: ids, zeros and ones, or standardised numbers."""
+    """Pad rows of input_ids on the right, and stack their labels: ids, zeros and ones, or standardised numbers.
+
+    Labels have the shape (rows, 1), or (rows, outputs) for several classes a row.  A row without a label fills a step
+    up and carries no loss.
+    """
     import torch
 
     longest = max(len(row["input_ids"]) for row in rows)
@@ -120,11 +125,15 @@ def collate(rows: list[dict[str, Any]], pad_id: int, labels: Labels) -> dict[str
         length = len(row["input_ids"])
         ids[place, :length] = torch.as_tensor(row["input_ids"])
         mask[place, :length] = 1
-    given = [row["label"] for row in rows]
-    if labels.task == "regression":
-        targets = torch.tensor([(value - labels.mean) / labels.std for value in given], dtype=torch.float32)
-    else:
-        targets = torch.tensor(given, dtype=torch.long)
+    targets = torch.full(
+        (len(rows), labels.outputs if labels.task == "multi-label" else 1),
+        IGNORED,
+        dtype=torch.float32 if labels.task == "regression" else torch.long,
+    )
+    for place, row in enumerate(rows):
+        if (label := row.get("label")) is not None:
+            number = (label - labels.mean) / labels.std if labels.task == "regression" else label
+            targets[place] = torch.as_tensor(number)
     return {"input_ids": ids, "attention_mask": mask, "labels": targets}
 
 
@@ -138,10 +147,14 @@ def loss_of(outputs: Any, targets: Any, labels: Labels) -> Any:
     from torch.nn import functional
 
     if labels.task == "classification":
-        return functional.cross_entropy(outputs, targets, reduction="sum")
+        return functional.cross_entropy(outputs, targets[:, 0], reduction="sum", ignore_index=IGNORED)
+    counts = targets != IGNORED
+    wanted = targets.to(outputs.dtype).masked_fill(~counts, 0.0)
     if labels.task == "multi-label":
-        return functional.binary_cross_entropy_with_logits(outputs, targets.to(outputs.dtype), reduction="sum")
-    return functional.mse_loss(outputs[:, 0], targets, reduction="sum")
+        each = functional.binary_cross_entropy_with_logits(outputs, wanted, reduction="none")
+    else:
+        each = functional.mse_loss(outputs, wanted, reduction="none")
+    return (each * counts).sum()
 
 
 def loss(model: Any, batch: dict[str, Any], labels: Labels) -> Any:

@@ -43,7 +43,8 @@ def in_blocks(model: Any, positions: int) -> Any:
     import torch
 
     config = getattr(model, "config", None)
-    if positions * (getattr(config, "vocab_size", 0) or 0) * 4 <= PLAIN_BYTES or getattr(config, "model_type", "") not in KINDS:
+    small = positions * (getattr(config, "vocab_size", 0) or 0) * 4 <= PLAIN_BYTES
+    if small or getattr(config, "model_type", "") not in KINDS:
         return None
     layer = model.get_output_embeddings()
     plain = type(layer) is torch.nn.Linear and not any(weight.requires_grad for weight in layer.parameters())

@@ -42,8 +42,9 @@ def merge(project: Project, root: Path, workspace: Workspace, run_id: str, out: 
     """Merge the adapter of a run of `project` into the new folder `out` and return what that changed.
 
     The run is the one called `run_id`, else the newest with a result.  Returns out, run, dtype, perplexity (of the
-    adapter on the base as trained on), merged_perplexity, perplexity_difference, largest_logit_difference, tokens and
-    rows.  Raises InputError when something stands at `out` or there is no adapter to merge.
+    adapter on the base as trained on), unmerged_perplexity (of the adapter on the full-precision base),
+    merged_perplexity, perplexity_difference (merged less as trained), largest_logit_difference (likewise),
+    logit_difference_of_merging (merged less unmerged, so without the change of the base), tokens and rows.  Raises InputError when something stands at `out` or there is no adapter to merge.
     """
     from datasets import load_from_disk
 
@@ -72,35 +73,41 @@ def merge(project: Project, root: Path, workspace: Workspace, run_id: str, out: 
             _logits(model, rows, autocast),
         )
 
-    trained = measured(_as_trained(job, found), f"run {found.id} as trained")
+    held = job.project.model.quantization
+    trained = unmerged = measured(_on_base(job, found, held), f"run {found.id} as trained")
     _free()
+    if held != "none":
+        unmerged = measured(_on_base(job, found, "none"), "the adapter on the full-precision base")
+        _free()
     say("phase", name="merge", detail="onto the full-precision base")
     with _new_folder(out) as staged:
         dtype = _write(job, found, staged)
         _free()
         merged = measured(_loaded(job, staged, job.weights), "the merged model")
-    difference = float((trained[1] - merged[1]).abs().max())
     return {
         "out": str(out),
         "run": found.id,
         "dtype": dtype,
         "perplexity": trained[0].perplexity,
+        "unmerged_perplexity": unmerged[0].perplexity,
         "merged_perplexity": merged[0].perplexity,
         "perplexity_difference": merged[0].perplexity - trained[0].perplexity,
-        "largest_logit_difference": difference,
+        "largest_logit_difference": float((trained[1] - merged[1]).abs().max()),
+        "logit_difference_of_merging": float((unmerged[1] - merged[1]).abs().max()),
         "tokens": trained[0].tokens,
         "rows": "validation" if prepared.ready.validation.rows else f"the first {len(rows)} training rows",
     }
 
 
-def _as_trained(job: preflight.Job, found: run.Run) -> Any:
+def _on_base(job: preflight.Job, found: run.Run, quantization: str) -> Any:
+    """The adapter on its base, held as `quantization` says."""
     import torch
 
     model = loading.base(
         job.prepared.base.folder,
         getattr(torch, job.weights),
         job.project.model.attention,
-        quantization=job.project.model.quantization,
+        quantization=quantization,
         device=job.device.type,
     )
     return loading.onto(loading.with_adapter(model, found.adapter), job.device.type).eval()

@@ -80,7 +80,7 @@ A gated base wants its licence accepted on its page on the Hub, and your token i
     def body(self) -> ComposeResult:
         """Two lines to type in, what the project has, the list and the panel beside it, the download."""
         with Horizontal(id="model-lines"):
-            yield LineInput(placeholder="/ filter", id="model-filter", tooltip="Words that a base must hold, all of them")
+            yield LineInput(placeholder="/ filter", id="model-filter", tooltip="Words that a base must hold, all")
             yield LineInput(placeholder="s search the Hub", id="model-search", tooltip="Words to look for on the Hub")
         yield Static("", id="model-state", markup=False)
         with Horizontal(id="model-panes"):
@@ -235,7 +235,7 @@ A gated base wants its licence accepted on its page on the Hub, and your token i
 
     def action_filter(self) -> None:
         """Go to the filter."""
-        self.set_focus(self.query_one("#model-filter", Input))  # at once: what is typed behind the key belongs to the line
+        self.set_focus(self.query_one("#model-filter", Input))  # at once: what is typed behind the key is the line's
 
     def action_search(self) -> None:
         """Go to the search line."""

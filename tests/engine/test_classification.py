@@ -237,6 +237,27 @@ def test_a_row_scores_the_same_alone_and_in_a_batch_where_the_pad_token_ends_tex
     assert not torch.allclose(outputs(rows[2:4]), outputs(shorter), atol=1e-3)  # the last token is really read
 
 
+@pytest.mark.parametrize("labels", [("classification", "abc"), ("multi-label", "abc"), ("regression", "")])
+def test_a_row_that_fills_up_a_step_carries_no_loss(labels: tuple[str, str]) -> None:
+    import torch
+
+    from phi_tui.engine import classify
+    from phi_tui.engine.labels import Labels
+
+    known = Labels(labels[0], tuple(labels[1]), mean=5.0, std=2.0)
+    label = {"classification": 2, "multi-label": [1, 0, 1], "regression": 9.0}[known.task]
+    batch = classify.collate([{"input_ids": [1, 2], "label": label}, {"input_ids": [0, 0]}], 0, known)
+    outputs = torch.tensor([[0.5, -1.0, 2.0], [3.0, 3.0, 3.0]])[:, : known.outputs].requires_grad_()
+    whole = classify.loss_of(outputs, batch["labels"], known)
+    alone = classify.loss_of(outputs[:1], batch["labels"][:1], known)
+    assert whole.item() == pytest.approx(alone.item()) and alone.item() > 0
+    (gradient,) = torch.autograd.grad(whole, outputs)
+    assert gradient[0].abs().sum() > 0 and not gradient[1].any()
+    assert int((batch["labels"] != -100).sum()) == (3 if known.task == "multi-label" else 1)  # what the mean is over
+    if known.task == "regression":
+        assert float(batch["labels"][0, 0]) == 2.0
+
+
 def test_a_head_is_the_same_whatever_was_drawn_before(tmp_path: Path) -> None:
     import torch
 

@@ -274,6 +274,31 @@ def test_quantised_weights_stay_as_they_are_read_through_an_evaluation(bases: di
     assert loading.onto(model, "meta") is model  # a quantised model is never moved
 
 
+def test_an_adapter_on_4_bits_learns_as_on_a_plain_base_with_the_rounded_weights(bases: dict[str, Path]) -> None:
+    import torch
+    from peft.utils.integrations import dequantize_module_weight
+
+    def gradients(base: Any) -> list[Any]:
+        torch.manual_seed(0)
+        settings = Project(name="x", lora=Lora(rank=4, dropout=0.0, init="olora"))
+        names, tokenizer = targets.linear_targets(targets.skeleton(bases["llama"])), loading.tokenizer(bases["llama"])
+        model = adapting.ready(base, settings, names, tokenizer, "base").train()
+        ids = torch.tensor(IDS)
+        model(input_ids=ids, labels=ids).loss.backward()
+        return [weight.grad for _, weight in model.named_parameters() if weight.grad is not None]
+
+    held = loading.base(bases["llama"], torch.float32, quantization="nf4")
+    plain = loading.base(bases["llama"], torch.float32)
+    packed = {name: module for name, module in held.named_modules() if type(module).__name__ == "Linear4bit"}
+    assert len(packed) == 14
+    for name, module in packed.items():
+        plain.get_submodule(name).weight.data = dequantize_module_weight(module).float()
+    pairs = list(zip(gradients(held), gradients(plain), strict=True))
+    assert len(pairs) == 28
+    assert all(torch.allclose(one, other, atol=1e-5) for one, other in pairs)
+    assert any(float(one.abs().max()) > 1e-3 for one, _ in pairs)
+
+
 @pytest.mark.parametrize("kind", ["nf4", "int8"])
 def test_the_memory_of_quantised_weights_is_told_beforehand(tmp_path: Path, kind: str) -> None:
     import torch
