@@ -44,7 +44,8 @@ def merge(project: Project, root: Path, workspace: Workspace, run_id: str, out: 
     The run is the one called `run_id`, else the newest with a result.  Returns out, run, dtype, perplexity (of the
     adapter on the base as trained on), unmerged_perplexity (of the adapter on the full-precision base),
     merged_perplexity, perplexity_difference (merged less as trained), largest_logit_difference (likewise),
-    logit_difference_of_merging (merged less unmerged, so without the change of the base), tokens and rows.  Raises InputError when something stands at `out` or there is no adapter to merge.
+    logit_difference_of_merging (merged less unmerged, so without the change of the base), tokens and rows.
+    Raises InputError when something stands at `out` or there is no adapter to merge.
     """
     from datasets import load_from_disk
 
