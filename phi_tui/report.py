@@ -170,13 +170,20 @@ def figures_table(figures: dict[str, Any]) -> Table:
             + (f" (best at {figures['best_step']:,})" if figures["best_step"] != figures["steps"] else ""),
         ),
         ("tokens/s", f"{figures['tokens_per_second'] or 0:,.0f}"),
-        ("peak memory", f"{figures['peak_memory_bytes'] / 1e9:.2f} GB"),
+        ("peak memory", _memory(figures)),
         ("time", _duration(figures["seconds"])),
         ("kept in", clean(figures["adapter"], one_line=True)),
     ]
     for name, value in rows:
         table.add_row(Text(name, style="dim"), Text(clean(value)))
     return table
+
+
+def _memory(figures: dict[str, Any]) -> str:
+    """The peak, and beside it what was expected before the first step, where a step was measured."""
+    named = (("estimated", "estimated_memory_bytes"), ("measured in a step", "measured_memory_bytes"))
+    before = [f"{name} {figures[key] / 1e9:.2f}" for name, key in named if figures.get(key)]
+    return f"{figures['peak_memory_bytes'] / 1e9:.2f} GB" + (f" ({', '.join(before)})" if before else "")
 
 
 def _change(figures: dict[str, Any]) -> str:

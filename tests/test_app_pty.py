@@ -133,7 +133,7 @@ def test_a_resize_and_a_suspended_app_come_back_whole(tmp_path: Path) -> None:
 
 
 def test_the_run_is_stopped_from_its_screen_after_a_question(tmp_path: Path) -> None:
-    with _start(tmp_path, _project(tmp_path)) as terminal:
+    with _start(tmp_path, _project(tmp_path, settings=_LONG.replace("400", "4000"))) as terminal:
         terminal.press("x")
         terminal.wait_for("Save and stop")
         terminal.press("enter")

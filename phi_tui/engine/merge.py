@@ -1,8 +1,8 @@
 """An adapter merged onto its base: one plain model that loads anywhere, with what the merge changed, measured.
 
 The adapter is always merged onto the full-precision base.  Merged onto quantised weights it would be rounded to their
-few levels again, which costs far more than the difference between the two bases.  What is measured is what was
-written, loaded afresh, beside the adapter on the base as it was trained on.
+few levels again.  Where the base is held in 16 bits the merged weights are rounded by chance, or most of the update
+would be lost.  What is measured is what was written, loaded afresh, beside the adapter on the base as trained on.
 """
 
 from __future__ import annotations
@@ -131,6 +131,9 @@ def _write(job: preflight.Job, found: run.Run, staged: Path) -> str:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that embeddings which were trained apart are tied no more: config says so
         plain = model.merge_and_unload(safe_merge=True)
+    draws = torch.Generator().manual_seed(job.project.seed)
+    for weight in plain.parameters():
+        weight.data = rounded(weight.data, getattr(torch, own), draws)
     plain.to(getattr(torch, own)).save_pretrained(str(staged))
     loading.tokenizer(found.adapter).save_pretrained(str(staged))
     with contextlib.suppress(FileNotFoundError):
@@ -139,6 +142,22 @@ def _write(job: preflight.Job, found: run.Run, staged: Path) -> str:
     lock = lockfile.read(found.path / "lock.toml")
     write_text(staged / "README.md", card.merged(job.project, lock, found.id, own))
     return own
+
+
+def rounded(weight: Any, dtype: Any, draws: Any) -> Any:
+    """Return an fp32 weight in `dtype`, rounded up or down by chance, so that it is right on average.
+
+    A base in 16 bits lies on the grid of its type, and most updates are smaller than half a step of it: rounded to
+    the nearest value they would be lost.  `draws` is the generator that the chances are drawn from.
+    """
+    import torch
+
+    spare = {torch.bfloat16: 16, torch.float16: 13}.get(dtype)
+    if spare is None:
+        return weight.to(dtype)
+    bits = weight.contiguous().view(torch.int32)
+    chance = torch.randint(0, 1 << spare, bits.shape, generator=draws, dtype=torch.int32)
+    return ((bits + chance) & -(1 << spare)).view(torch.float32).to(dtype)
 
 
 def _logits(model: Any, rows: Any, autocast: Callable[[], Any]) -> Any:

@@ -15,7 +15,7 @@ import tiny_bases
 from phi_tui import project, run
 from phi_tui.cli import main
 from phi_tui.engine import chat, loading
-from phi_tui.engine.merge import merge
+from phi_tui.engine.merge import merge, rounded
 from phi_tui.errors import InputError
 from phi_tui.schema import Chat
 from phi_tui.workspace import Workspace
@@ -104,6 +104,24 @@ def test_a_merged_model_is_written_in_the_type_of_its_base_and_is_a_base_itself(
         assert (tmp_path / "out" / name).is_file(), name
 
 
+@pytest.mark.parametrize("name", ["bfloat16", "float16"])
+def test_updates_smaller_than_a_step_of_the_grid_survive_on_average(name: str) -> None:
+    import torch
+
+    dtype = getattr(torch, name)
+    draws = torch.Generator().manual_seed(0)
+    base = (0.1 * torch.randn(200_000, generator=draws)).to(dtype).float()
+    update = base.abs() * torch.finfo(dtype).eps / 8 * torch.randn(base.shape, generator=draws).sign()
+    after = rounded(base + update, dtype, draws)
+    assert after.dtype == dtype
+    kept = float(((after.float() - base) * update).sum() / (update * update).sum())
+    nearest = float((((base + update).to(dtype).float() - base) * update).sum() / (update * update).sum())
+    assert nearest < 0.1
+    assert kept == pytest.approx(1.0, abs=0.1)
+    assert torch.equal(rounded(base, dtype, draws).float(), base)  # what was not updated stays as it was
+    assert rounded(base, torch.float32, draws) is base
+
+
 def test_nothing_is_overwritten_and_nothing_is_left_behind(tmp_path: Path) -> None:
     file = projects.make(tmp_path, count=32)
     with pytest.raises(InputError, match="no adapter yet"):
@@ -187,7 +205,8 @@ def test_qlora_on_a_real_base_learns_as_lora_does_in_a_third_of_the_memory(tmp_p
     said = merge(loaded, tmp_path, place, "", tmp_path / "out", lambda *args, **more: None)
     print({key: value for key, value in said.items() if key != "out"})
     # The merge agrees with the adapter on the same base; what the other base changes is told apart from that.
-    assert said["merged_perplexity"] == pytest.approx(said["unmerged_perplexity"], rel=0.02)
+    # Measured: 4% apart; rounded to the nearest bf16 value instead, 18%, with 80% of the updates lost.
+    assert said["merged_perplexity"] == pytest.approx(said["unmerged_perplexity"], rel=0.1)
     assert said["merged_perplexity"] < 40.0 < figures["base_perplexity"]
     one = run.listed(place, "smol-nf4")[0]
     question = [{"role": "user", "content": projects.rows(1)[0]["instruction"]}]
