@@ -117,7 +117,7 @@ def test_quitting_asks_nothing_and_stops_no_background_run(tmp_path: Path) -> No
 
 
 def test_a_resize_and_a_suspended_app_come_back_whole(tmp_path: Path) -> None:
-    with _start(tmp_path, _project(tmp_path)) as terminal:
+    with _start(tmp_path, _project(tmp_path, settings=_LONG.replace("400", "4000"))) as terminal:
         terminal.resize(80, 24)
         terminal.until(lambda: "m Chart" in terminal.text.splitlines()[-1], "the footer on the last line of 24", 10)
         terminal.press("ctrl+z")
@@ -126,10 +126,13 @@ def test_a_resize_and_a_suspended_app_come_back_whole(tmp_path: Path) -> None:
         _until(lambda: len(_steps(tmp_path)) >= seen + 20, "the run going on meanwhile")
         os.kill(terminal.process.pid, signal.SIGCONT)
         terminal.press("2")
-        terminal.wait_for("Bases", seconds=20)
+        terminal.wait_for("Bases", seconds=60)
         terminal.press("ctrl+q")
         assert terminal.end() == 0
-    assert _ended(tmp_path).state() == "done"
+    one = _only_run(tmp_path)
+    assert one is not None and one.state() == "running"
+    one.ask("quit")
+    assert _ended(tmp_path).state() == "stopped"
 
 
 def test_the_run_is_stopped_from_its_screen_after_a_question(tmp_path: Path) -> None:

@@ -21,6 +21,9 @@ EVAL_TOKENS = {"cpu": 4096, "mps": 8192, "cuda": 32_768}
 
 _WASTE = {"cpu": 0.45, "mps": 0.10, "cuda": 0.05}
 """Share of what comes and goes in a step that the allocator's holes take on top; on a CPU glibc's heap, measured."""
+_PINNED = {"cpu": 0.5, "mps": 0.0, "cuda": 0.0}
+"""Share of what passes through a layer that stays behind as a hole between the inputs kept, where layers are
+recomputed; on a CPU, measured."""
 _BUFFERS = {"cpu": 0, "mps": 100_000_000, "cuda": 70_000_000}
 """Bytes of code and buffers that the libraries bring in at the first step; on a CPU too few to be told apart."""
 
@@ -107,6 +110,8 @@ def estimate(
     evaluation = _evaluation(model, evaluates, weight_bytes) if evaluates else 0
     moving = max(activations + logits, evaluation)
     overhead = round(_WASTE[model.device] * moving) + _BUFFERS[model.device]
+    if checkpointing:
+        overhead += round(_PINNED[model.device] * model.layers * _passing(model, batch, length, weight_bytes))
     return Memory(weights, adapter, activations, logits, overhead, evaluation)
 
 
@@ -147,12 +152,18 @@ def _activations(
 def _evaluation(model: Shape, longest: int, weight_bytes: int) -> int:
     tokens = max(EVAL_TOKENS[model.device], longest)
     rows = max(1, tokens // longest)
-    if model.trace is None:
-        body = float((10 * model.hidden + 4 * model.intermediate) * weight_bytes * tokens)
-    else:
-        body = model.trace.evaluation.at(rows, longest) + (1 + model.trace.mask) * rows * longest**2
+    body = _passing(model, rows, longest, weight_bytes)
+    if model.trace:
+        body += (1 + model.trace.mask) * rows * longest**2
     # Logits come when the layers' tensors are gone, but for the hidden states.
     return round(max(body + _unpacked(model), 4 * model.hidden * tokens + logit_bytes(model, tokens, gradient=False)))
+
+
+def _passing(model: Shape, rows: int, length: int, weight_bytes: int) -> float:
+    """Bytes that a layer's forward pass holds at the most when nothing is kept."""
+    if model.trace is None:
+        return float((10 * model.hidden + 4 * model.intermediate) * weight_bytes * rows * length)
+    return model.trace.evaluation.at(rows, length)
 
 
 def _unpacked(model: Shape) -> int:

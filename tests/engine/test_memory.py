@@ -219,7 +219,7 @@ def test_what_does_not_fit_even_a_row_at_a_time_is_refused_with_what_would(
     file = projects.make(tmp_path)
     here = devices.current()
     with monkeypatch.context() as patch:
-        patch.setattr(devices, "current", lambda: replace(here, memory=50_000_000))
+        patch.setattr(devices, "current", lambda: replace(here, memory=1_000_000))
         with pytest.raises(Refusal, match=r"single row of .* tokens .*: .*"):
             pipeline.ready(project.load(file), tmp_path, Workspace(tmp_path), lambda *_, **__: None)
     monkeypatch.setattr(measured, "WORTH_FROM", 1)

@@ -395,10 +395,8 @@ def test_voices_of_a_full_run_stand_on_its_own_models(whole: tuple[Path, dict[st
 
 def task(kind: Any, arguments: dict[str, Any], cancelled: Any) -> Any:
     """A request as the service hands it over, whose events nobody hears."""
-    made = object.__new__(kind)
-    for name, value in (("arguments", arguments), ("cancelled", cancelled)):
-        object.__setattr__(made, name, value)
-    kind.tell = lambda self, *args, **more: None
+    made = kind(1, arguments, lambda message: None)
+    made.cancelled = cancelled
     return made
 
 

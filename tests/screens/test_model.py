@@ -115,7 +115,7 @@ def play(place: Path, test: Test, *, base: str = "builtin:phi-demo", size: tuple
     asyncio.run(playing())
 
 
-async def until(pilot: Pilot[int], true: Callable[[], bool], seconds: float = 10.0) -> None:
+async def until(pilot: Pilot[int], true: Callable[[], bool], seconds: float = 60.0) -> None:
     """Wait for something to become so."""
     end = time.monotonic() + seconds
     while not true():
@@ -271,7 +271,9 @@ def test_a_click_looks_and_a_second_click_takes(place: Path) -> None:
 
 def test_a_base_can_be_typed_with_a_revision_and_a_wrong_one_is_told(place: Path) -> None:
     async def test(pilot: Pilot[int], screen: ModelScreen, _: StandIn) -> None:
-        await pilot.press("t", "n", "o", "enter")
+        await pilot.press("t")
+        await until(pilot, lambda: isinstance(pilot.app.screen, AskText))
+        await pilot.press("n", "o", "enter")
         await sees(pilot, "no Hub id")
         assert isinstance(pilot.app.screen, AskText)
         pilot.app.screen.query_one(Input).value = "me/mine@v1.0"
