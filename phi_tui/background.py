@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from phi_tui.errors import PhiError
+from phi_tui.redaction import scrub_output
 from phi_tui.run import Run
 from phi_tui.workspace import Workspace
 
@@ -30,6 +31,7 @@ def main(given: list[str]) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, caught)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    scrub_output()
     from phi_tui.engine import pipeline
 
     try:

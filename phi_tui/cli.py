@@ -86,7 +86,7 @@ def _top(given: list[str]) -> int:
         from phi_tui.replay import replay
 
         return replay(args.replay, _options(args))
-    if given and (args.resume or args.json or args.overrides or args.locked or args.dry_run):
+    if given and (args.resume or args.resume_as or args.json or args.overrides or args.locked or args.dry_run):
         raise InputError("these flags go with --replay PROJECT.toml")
     if args.start and not args.project:
         raise InputError("--start goes with PROJECT.toml")
@@ -119,7 +119,9 @@ def _demo(parser: argparse.ArgumentParser, given: list[str]) -> int:
     parser.add_argument("--headless", action="store_true", help="no app, even on a terminal")
     _replay_flags(parser)
     args = parser.parse_args(given)
-    headless = args.headless or args.json or args.dry_run or args.resume or args.locked or args.overrides
+    headless = (
+        args.headless or args.json or args.dry_run or args.resume or args.resume_as or args.locked or args.overrides
+    )
     if not headless and _on_a_terminal():
         from phi_tui.app import run_app
         from phi_tui.demo import bring
@@ -353,6 +355,12 @@ def _replay_flags(parser: argparse.ArgumentParser) -> None:
     )
     add("--resume", action="store_true", help="go on with the project's newest unfinished run")
     add(
+        "--resume-as",
+        choices=("new",),
+        default="",
+        help="new: a new run from the newest run's newest checkpoint, under the settings as they are now",
+    )
+    add(
         "--locked",
         action="store_true",
         help="refuse if anything differs from PROJECT.lock.toml or the newest finished run's lock",
@@ -368,6 +376,7 @@ def _options(args: Any) -> Any:
         workspace=args.workspace,
         overrides=tuple(args.overrides),
         resume=args.resume,
+        renew=args.resume_as == "new",
         locked=args.locked,
         json=args.json,
         dry_run=args.dry_run,

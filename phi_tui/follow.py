@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from phi_tui import machine
+from phi_tui import last_words, machine
 from phi_tui.errors import PhiError
 from phi_tui.journal import Follower
 from phi_tui.metrics import MetricStore, Snapshot
@@ -37,6 +37,8 @@ class Follow:
         self.state: State = "running" if self.live else "new"
         self.load: machine.Sample | None = None
         """The machine's load, while the run is live."""
+        self.printed: list[str] = []
+        """The end of its log, where it died without a last word."""
         self._changed = changed
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._work, name=f"follower of {run.id}", daemon=True)
@@ -69,6 +71,7 @@ class Follow:
             if told or first or (pid is not None) != self.live:
                 self.live = pid is not None
                 self.state = self._state()
+                self.printed = last_words.printed(self.run) if self.state == "died" else []
                 told = True
             if self.live and time.monotonic() - sampled >= _LOAD_SECONDS:
                 sampled = time.monotonic()

@@ -2,18 +2,23 @@
 
 Each line is written by one system call and flushed, so that a reader sees whole lines; `sync` makes them safe
 against a power cut.  Reading is tolerant: a torn last line is waited for, a broken one is skipped.  A writer
-that opens a journal with a torn tail cuts the tail off first, so that no broken line stays in the middle.
+that opens a journal with a torn tail cuts the tail off first, so that no broken line stays in the middle.  Times never
+run backwards, whatever the clock does, and what looks like a secret is struck out.
 """
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
+
+from phi_tui.redaction import scrubbed
 
 Kind = Literal[
     "phase",
@@ -34,25 +39,28 @@ Event = dict[str, Any]
 
 
 class Journal:
-    """The writing end; one process holds it at a time (the run's lock sees to that)."""
+    """The writing end; one process holds it at a time (the run's lock sees to that), from any of its threads."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         end = _whole_lines_end(self._file)
         os.ftruncate(self._file, end)
-        self._seq = _last_seq(self._file, end)
+        self._seq, self._time = _last_seq_and_time(self._file, end)
+        self._lock = threading.Lock()
 
     def write(self, kind: Kind, /, **payload: Any) -> None:
         """Append one event; numbers that are not finite are written as null, so that each line is plain JSON."""
-        self._seq += 1
-        event = {"seq": self._seq, "time": round(time.time(), 3), "kind": kind, **payload}
-        line = json.dumps(_finite(event), ensure_ascii=False, allow_nan=False) + "\n"
-        data = line.encode("utf-8", "backslashreplace")
-        written = os.write(self._file, data)
-        if written != len(data):  # a full disk took a part: take it back rather than leave half a line
-            os.ftruncate(self._file, os.fstat(self._file).st_size - written)
-            raise OSError(28, os.strerror(28), str(self.path))
+        with self._lock:
+            now = max(round(time.time(), 3), self._time)
+            event = {"seq": self._seq + 1, "time": now, "kind": kind, **payload}
+            line = json.dumps(_plain(event), ensure_ascii=False, allow_nan=False) + "\n"
+            data = line.encode("utf-8", "backslashreplace")
+            written = os.write(self._file, data)
+            if written != len(data):  # a full disk took a part: take it back rather than leave half a line
+                os.ftruncate(self._file, os.fstat(self._file).st_size - written)
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
+            self._seq, self._time = self._seq + 1, now
 
     def sync(self) -> None:
         """Return once every event is on the disk."""
@@ -139,13 +147,15 @@ def _parse(line: bytes) -> Event | None:
     return event if isinstance(event, dict) and isinstance(event.get("kind"), str) else None
 
 
-def _finite(value: Any) -> Any:
+def _plain(value: Any) -> Any:
     if isinstance(value, float):
         return value if math.isfinite(value) else None
+    if isinstance(value, str):
+        return scrubbed(value)
     if isinstance(value, dict):
-        return {str(key): _finite(inner) for key, inner in value.items()}
+        return {str(key): _plain(inner) for key, inner in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_finite(inner) for inner in value]
+        return [_plain(inner) for inner in value]
     return value
 
 
@@ -161,11 +171,12 @@ def _whole_lines_end(handle: int) -> int:
     return 0
 
 
-def _last_seq(handle: int, end: int) -> int:
-    """The number of the last readable event; a megabyte of tail is more than any event takes."""
+def _last_seq_and_time(handle: int, end: int) -> tuple[int, float]:
+    """The number and the time of the last readable event; a megabyte of tail is more than any event takes."""
     tail = os.pread(handle, min(end, 1_048_576), max(0, end - 1_048_576))
     for line in reversed(tail.splitlines()):
         event = _parse(line)
         if event is not None and isinstance(event.get("seq"), int):
-            return int(event["seq"])
-    return 0
+            then = event.get("time")
+            return int(event["seq"]), float(then) if isinstance(then, int | float) else 0.0
+    return 0, 0.0

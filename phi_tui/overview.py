@@ -12,11 +12,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from phi_tui import journal, run
+from phi_tui import journal, last_words, run
 from phi_tui.errors import InputError, PhiError
 from phi_tui.report import Reporter, figures_table
 from phi_tui.safe_text import clean
 from phi_tui.workspace import place_of
+
+_DIED_SHOWN = 20
+"""Of so many of the newest runs it is said how they died."""
 
 
 def overview(workspace: Path | None) -> int:
@@ -49,7 +52,11 @@ def runs(workspace: Path | None, *, as_json: bool) -> int:
         ]
         sys.stdout.write(json.dumps(rows) + "\n")
         return 0
-    Console(highlight=False).print(_table(found) if found else Text("no runs in this workspace"))
+    console = Console(highlight=False)
+    console.print(_table(found) if found else Text("no runs in this workspace"))
+    for one in found[:_DIED_SHOWN]:
+        if one.state() == "died":
+            console.print(_died(one), soft_wrap=True)
     return 0
 
 
@@ -79,7 +86,10 @@ def attach(name: str, workspace: Path | None) -> int:
     if state == "done":
         console.print(figures_table({key: value for key, value in last.items() if key not in ("seq", "time", "kind")}))
         return 0
-    console.print(Text(f"{state}: {clean(last.get('message', 'no last words in the journal'))}", style="yellow"))
+    if state == "died":
+        console.print(_died(found))
+    else:
+        console.print(Text(f"{state}: {clean(last.get('message', 'no last words in the journal'))}", style="yellow"))
     return {"stopped": 130, "failed": 4, "died": 4}.get(state, 0)
 
 
@@ -95,6 +105,14 @@ def stop(name: str, workspace: Path | None, *, save: bool) -> int:
             time.sleep(0.1)
     console.print(Text(f"run {found.id} is {found.state()}"))
     return 0
+
+
+def _died(one: run.Run) -> Text:
+    """What is to be said of a run that died, where its own last words are missing."""
+    text = Text(f"\n{clean(one.path.parent.name, one_line=True)}/{one.id} died: {last_words.DIED}", style="red")
+    printed = last_words.printed(one)
+    text.append("".join(f"\n  {line[:300]}" for line in printed) or "\n  its log is empty", "dim")
+    return text.append(f"\nto go on from its newest checkpoint: {last_words.resume_command(one)}", "bold")
 
 
 def _table(found: list[run.Run]) -> Table:

@@ -31,6 +31,7 @@ class Options:
     workspace: Path | None = None
     overrides: tuple[str, ...] = ()
     resume: bool = False
+    renew: bool = False
     locked: bool = False
     json: bool = False
     dry_run: bool = False
@@ -177,6 +178,7 @@ def _run(
         reporter.say,
         stopping=stop.is_set,
         resume=options.resume,
+        renew=options.renew,
         locked=locked,
         on_finding=findings,
         on_run=started,

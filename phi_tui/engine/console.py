@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO
 
+from phi_tui.redaction import scrub_output
+
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
@@ -40,6 +42,8 @@ class Console:
         os.dup2(handle, 1)
         os.dup2(handle, 2)
         os.close(handle)
+        self._streams = sys.stdout, sys.stderr
+        scrub_output()
 
     def move_to(self, path: Path) -> None:
         """Go on in `path` (appending), with what was printed so far."""
@@ -62,6 +66,7 @@ class Console:
         """Give the process its own output back."""
         sys.stdout.flush()
         sys.stderr.flush()
+        sys.stdout, sys.stderr = self._streams
         self.out.close()
         self.err.close()
         for number, saved in zip((1, 2), self._saved, strict=True):

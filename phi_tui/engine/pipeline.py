@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from phi_tui import journal, run
+from phi_tui import journal, resume_rules, run
 from phi_tui.atomic import write_text
-from phi_tui.engine import lockfile, preflight, trackers
+from phi_tui.engine import lockfile, preflight, trackers, watchdog
 from phi_tui.engine.preflight import Job
 from phi_tui.engine.prepare import Prepared, prepare
 from phi_tui.engine.sources import Finding
@@ -31,9 +31,6 @@ Say = Callable[..., None]
 
 _COUNTED_EVERY = 1.0
 """Seconds between two events that only count rows: an hour of tokenising must not fill a journal."""
-
-FREE_TO_CHANGE = ("chat.", "launch.where", "train.keep_checkpoints", "train.report_to")
-"""Settings (by prefix) that may differ on a resume: they decide nothing of the result."""
 
 
 def ready(
@@ -57,6 +54,7 @@ def execute(
     *,
     stopping: Callable[[], bool] = lambda: False,
     resume: bool = False,
+    renew: bool = False,
     locked: dict[str, Any] | None = None,
     on_finding: Callable[[Finding], None] | None = None,
     on_run: Callable[[Run, Job], None] | None = None,
@@ -64,21 +62,29 @@ def execute(
     """Run a project from its file to its adapter and return the figures that `--json` prints.
 
     `say(kind, **payload)` hears every event; `on_run` gets the run once it exists.  With `resume` the newest
-    unfinished run of the project goes on; with `locked` any drift from those tables refuses.  Nothing but prepared
-    data is made until preflight has passed; `into` is the way for whoever wants to be seen from the first second.
+    unfinished run of the project goes on; with `renew` a new run goes on from the newest checkpoint of the newest one,
+    under the settings as they are now; with `locked` any drift from those tables refuses.  Nothing but prepared data is
+    made until preflight has passed; `into` is the way for whoever wants to be seen from the first second.
     """
     workspace.prepare()
     make_folder(workspace.runs(project.name))
     with run.lock(workspace.runs(project.name) / ".lock", f"a run of {project.name}"):
-        going_on = _unfinished(project, root, workspace) if resume else None
+        older = _renewable(project, root, workspace) if renew else None
+        going_on = _unfinished(project, root, workspace) if resume and not renew else None
         job = ready(project, root, workspace, until(stopping, say), on_finding)
         lock = preflight.lock(job)
         if locked is not None:
             _refuse_drift(lockfile.drift(locked, lock), "the lock")
         if stopping():
             raise Stopped("stopped before the first step", fix="nothing was trained; start again")
+        if older is not None:
+            from phi_tui import branch
+
+            going_on, resume = branch.renewed(older, absolute(project, root), workspace), True
         if going_on is None:
             going_on = run.create(workspace, absolute(project, root))
+            lockfile.write(going_on.path / "lock.toml", lock)
+        elif not (going_on.path / "lock.toml").is_file():  # it died before it had one, or goes on under other settings
             lockfile.write(going_on.path / "lock.toml", lock)
         else:
             before = lockfile.read(going_on.path / "lock.toml")
@@ -89,8 +95,8 @@ def execute(
             if on_run:
                 on_run(going_on, job)
             tell("phase", name="start", run=going_on.id, steps=job.plan.steps, notes=job.notes)
-            with trackers.telling(going_on, tell) as heard:
-                figures = train(job, going_on, lock, heard, stopping=stopping, resume=resume)
+            with trackers.telling(going_on, tell) as heard, watchdog.watching(heard, tell) as watched:
+                figures = train(job, going_on, lock, watched, stopping=stopping, resume=resume)
             tell("done", **figures)
         return figures
 
@@ -128,8 +134,8 @@ def into(
             else:
                 lockfile.write(lock_file, lock)
             tell("phase", name="start", run=going_on.id, steps=job.plan.steps, notes=job.notes)
-            with trackers.telling(going_on, tell) as heard:
-                figures = train(job, going_on, lock, heard, stopping=stopping, resume=resume)
+            with trackers.telling(going_on, tell) as heard, watchdog.watching(heard, tell) as watched:
+                figures = train(job, going_on, lock, watched, stopping=stopping, resume=resume)
             tell("done", **figures)
             return figures
 
@@ -224,10 +230,7 @@ def _journaled(going_on: Run, say: Say, handle: int | None = None) -> Iterator[S
 
 def _unfinished(project: Project, root: Path, workspace: Workspace) -> Run:
     """The newest run to go on with; Refusal when it is finished or its settings differ."""
-    runs = run.listed(workspace, project.name)
-    if not runs:
-        raise InputError(f"{project.name} has no run to resume", fix="leave --resume out to start one")
-    newest = runs[0]
+    newest = _newest(project, workspace)
     if newest.state() == "done":
         raise Refusal(
             f"run {newest.id} is done, there is nothing to resume",
@@ -235,16 +238,32 @@ def _unfinished(project: Project, root: Path, workspace: Workspace) -> Run:
         )
     frozen = newest.project()
     now = absolute(project, root)
-    changed = [d for d in differences(frozen, now) if not d[0].startswith(FREE_TO_CHANGE)]
-    if changed:
-        lines = [f"{key}: the run has {before}, the project {after}" for key, before, after in changed]
+    if changed := resume_rules.mattering(differences(frozen, now)):
         raise Refusal(
-            f"run {newest.id} cannot go on under other settings:\n  " + "\n  ".join(lines),
-            fix="put the settings back, or leave --resume out to start a new run",
+            f"run {newest.id} cannot go on under other settings:\n  "
+            + "\n  ".join(resume_rules.line(change) for change in changed),
+            fix="put the settings back, start a new run from its newest checkpoint with --resume-as new, or leave "
+            "--resume out to train anew",
         )
     if frozen != now:
         write_text(newest.path / "project.toml", text(now, defaults=True))
     return newest
+
+
+def _renewable(project: Project, root: Path, workspace: Workspace) -> Run:
+    """The newest run, finished or not, if a new one can go on from it under the settings as they are now."""
+    from phi_tui import branch
+
+    newest = _newest(project, workspace)
+    branch.renewable(newest, absolute(project, root))
+    return newest
+
+
+def _newest(project: Project, workspace: Workspace) -> Run:
+    runs = run.listed(workspace, project.name)
+    if not runs:
+        raise InputError(f"{project.name} has no run to resume", fix="leave --resume out to start one")
+    return runs[0]
 
 
 def _refuse_drift(lines: list[str], what: str) -> None:

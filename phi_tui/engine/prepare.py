@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from phi_tui.atomic import write_text
+from phi_tui.atomic import settle, write_text
 from phi_tui.engine import bases, labels, loading, pretrain, raw, ready
 from phi_tui.engine.checkpoints import sha256
 from phi_tui.engine.render import Template, choose
@@ -82,6 +82,8 @@ def prepare(
             say("phase", name="read", detail="waiting: another process prepares this project")
 
     with lock(rows.parent / f".{project.name}.lock", f"preparing {project.name}", waiting=waiting):
+        settle(rows.parent, rows.name)
+        settle(tokens.parent, tokens.name)
         if raw.fresh(project, root, rows):
             say("phase", name="read", detail="unchanged, skipped")
         else:

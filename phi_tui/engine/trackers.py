@@ -12,12 +12,12 @@ import json
 import math
 import os
 import random
-import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
 from phi_tui.project import dump
+from phi_tui.redaction import scrubbed as scrubbed
 from phi_tui.run import Run
 from phi_tui.schema import Project
 
@@ -33,9 +33,6 @@ _STEP = {
 }
 _EVAL = {"eval_loss": "eval/loss", "perplexity": "eval/perplexity"}
 _BASE = {"eval_loss": "base/loss", "perplexity": "base/perplexity"}
-
-_SECRET = re.compile(r"\b(hf_[A-Za-z0-9]{8,}|sk-[A-Za-z0-9_-]{8,}|gh[pousr]_[A-Za-z0-9]{8,})|(?<=://)[^/@\s]+(?=@)")
-_SECRET_VARIABLES = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "WANDB_API_KEY", "TRACKIO_WRITE_TOKEN")
 
 
 class Tracker(Protocol):
@@ -110,14 +107,6 @@ def config(project: Project) -> dict[str, bool | int | float | str]:
         else scrubbed(value if isinstance(value, str) else json.dumps(value))
         for key, value in flat.items()
     }
-
-
-def scrubbed(text: str) -> str:
-    """Return `text` without anything that looks like a token, a password in an address, or a secret of this process."""
-    for variable in _SECRET_VARIABLES:
-        if len(secret := os.environ.get(variable, "")) >= 8:
-            text = text.replace(secret, "***")
-    return _SECRET.sub("***", text)
 
 
 class _TensorBoard:

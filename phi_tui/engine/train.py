@@ -6,7 +6,6 @@ one model may be loaded in a process that trains: loading another changes proces
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import functools
 import json
@@ -19,7 +18,7 @@ from typing import Any
 
 from phi_tui import answer_scores, journal
 from phi_tui.atomic import folder as atomic_folder
-from phi_tui.atomic import write_text
+from phi_tui.atomic import settle, write_text
 from phi_tui.engine import (
     adapting,
     card,
@@ -62,7 +61,10 @@ def train(
     """
     if job.project.launch.processes > ranks.here().count:
         return several.train(job, run, lock, say, stopping=stopping, resume=resume)
-    return _Training(job, run, lock, say, stopping).go(resume)
+    try:
+        return _Training(job, run, lock, say, stopping).go(resume)
+    except OSError as error:  # while the result was written: the disk is full, or gone
+        raise _told(error, 0) from error
 
 
 class _Training:
@@ -465,6 +467,8 @@ class _Training:
 
     def _resume_point(self) -> Path | None:
         """The newest whole checkpoint; damaged newer ones are told and removed, since the run writes them again."""
+        settle(self.run.path)
+        settle(self.run.checkpoints)
         found, flaws = checkpoints.newest_whole(self.run.checkpoints)
         for text in flaws:
             self.say("warning", message=f"checkpoint passed over: {text}")
@@ -477,8 +481,11 @@ class _Training:
         if not self.ranks.first:
             return
         if not len(self.validation_rows) or not any(self.kept.glob("*.safetensors")):
-            with contextlib.suppress(OSError):
+            try:
                 self.keep_adapter()
+            except Exception as error:
+                if checkpoints.write_failed(error) is None:
+                    raise
 
     def _stopped(self, step: int) -> Stopped:
         saved = [step for step, path in checkpoints.listed(self.run.checkpoints)]
@@ -513,10 +520,10 @@ def _told(error: Exception, step: int) -> Exception:
             fix="halve train.batch_size and double train.grad_accum, lower data.max_length, or set "
             "train.gradient_checkpointing = true; --resume goes on from the last checkpoint",
         )
-    if isinstance(error, OSError):
+    if failed := checkpoints.write_failed(error):
         return TrainingFailed(
-            f"{error.strerror or error}",
-            where=str(error.filename or f"step {step + 1}"),
+            f"{failed.strerror or failed}",
+            where=str(failed.filename or f"step {step + 1}"),
             fix="free disk space or mend the folder, then --resume",
         )
     return error

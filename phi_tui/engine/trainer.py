@@ -143,6 +143,19 @@ class PhiTrainer(Trainer):
             self._created_lr_scheduler = True
         return self.lr_scheduler
 
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        """Load their states, but let the project's learning rate and weight decay stand: a new run may bring others."""
+        kept = ("initial_lr", "weight_decay", "betas")
+        groups = self.optimizer.param_groups if self.optimizer is not None else []
+        wanted = [{key: group[key] for key in kept if key in group} for group in groups]
+        super()._load_optimizer_and_scheduler(checkpoint)
+        rates = self.lr_scheduler
+        if checkpoint is None or rates is None or len(wanted) != len(self.optimizer.param_groups):
+            return
+        rates.base_lrs = [own["initial_lr"] for own in wanted]
+        for group, own, shape in zip(self.optimizer.param_groups, wanted, rates.lr_lambdas, strict=True):
+            group.update(own, lr=own["initial_lr"] * shape(rates.last_epoch))
+
     def evaluate(self, *args: Any, metric_key_prefix: str = "eval", **kwargs: Any) -> dict[str, float]:
         """Evaluate on the whole validation set, exactly, and write the event."""
         if self._run_evaluation is None:
@@ -190,6 +203,8 @@ class PhiTrainer(Trainer):
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         target = self._checkpoint_folder / f"step-{self.state.global_step}"
+        if self.ranks.first:
+            checkpoints.room(self._checkpoint_folder.parent, self._checkpoint_bytes())
         with self.ranks.folder(target) as staged:
             self._staging = str(staged)
             try:
@@ -208,8 +223,13 @@ class PhiTrainer(Trainer):
             if self.interrupted:
                 (staged / OWED).touch()
             checkpoints.write_manifest(staged)
-        checkpoints.rotate(self._checkpoint_folder, self.settings.keep_checkpoints)
+        checkpoints.rotate(self._checkpoint_folder, self.settings.keep_checkpoints, self.state.best_global_step)
         self._say("checkpoint", step=self.state.global_step, path=f"checkpoints/{target.name}")
+
+    def _checkpoint_bytes(self) -> int:
+        """What a checkpoint will take: as much as the newest one; the first, weights and two fp32 moments of each."""
+        trained = sum(weight.numel() for weight in self.model.parameters() if weight.requires_grad)
+        return checkpoints.size(self._checkpoint_folder) or 12 * trained
 
 
 class Patience(EarlyStoppingCallback):

@@ -207,7 +207,7 @@ is a value that was not finite.
             loss[1] if loss else None,
             perplexity[1] if perplexity else None,
         )
-        self.query_one(RunOutcome).show(follow.state, shot)
+        self.query_one(RunOutcome).show(follow.state, shot, follow.printed)
         self.query_one(RunCharts).draw(shot)
         self._logged = show_log(self.query_one("#log", RichLog), shot.log, self._logged)
         said, load = self.query_one(SampleList), self.query_one(LoadPanel)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rich.text import Text
 from textual.widgets import Static
 
@@ -15,14 +17,14 @@ from phi_tui.safe_text import clean
 class RunOutcome(Static):
     """Hidden while the run is live."""
 
-    def show(self, state: State, shot: Snapshot) -> None:
-        """Say how it ended."""
+    def show(self, state: State, shot: Snapshot, printed: Sequence[str] = ()) -> None:
+        """Say how it ended; `printed` is the end of the log of a run that died, made safe."""
         self.display = state in ("done", "stopped", "failed", "died")
         if self.display:
-            self.update(words(state, shot))
+            self.update(words(state, shot, printed))
 
 
-def words(state: State, shot: Snapshot) -> Text:
+def words(state: State, shot: Snapshot, printed: Sequence[str] = ()) -> Text:
     """The words for an ended run; pure."""
     found = shot.figures or {}
     if state == "done":
@@ -52,4 +54,6 @@ def words(state: State, shot: Snapshot) -> Text:
     )
     if state == "died":
         text = Text("The trainer ended without a last word: killed, or the machine went down.", style="bold red")
+        if printed:
+            text.append("\nits log ends: ", "dim").append("\n".join(line[:200] for line in printed[-3:]), "dim")
     return text.append("\nr to go on from its newest checkpoint, n for a new run", "bold")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 from rich.text import Text
@@ -11,28 +10,10 @@ from textual.binding import Binding
 from textual.containers import Vertical, VerticalScroll
 from textual.widgets import Static
 
+from phi_tui.last_words import tail as tail
 from phi_tui.safe_text import clean
 
-_TAIL_BYTES = 131_072
-_TAIL_LINES = 400
 _LINE = 2000
-_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
-
-
-def tail(path: Path) -> str:
-    """The end of a log as a terminal would have left it, made safe: bars that overwrote themselves show how they ended.
-
-    Raises OSError when it cannot be read.
-    """
-    with open(path, "rb") as file:
-        size = file.seek(0, 2)
-        file.seek(max(0, size - _TAIL_BYTES))
-        text = file.read(_TAIL_BYTES).decode("utf-8", "replace")
-    lines = text.replace("\r\n", "\n").split("\n")
-    if size > _TAIL_BYTES:
-        lines = lines[1:] or lines
-    settled = (_COLOURS.sub("", line.rstrip("\r").rpartition("\r")[2]) for line in lines[-_TAIL_LINES - 1 :])
-    return clean("\n".join(line if len(line) <= _LINE else line[: _LINE - 1] + "…" for line in settled)).strip("\n")
 
 
 def whole(path: Path, most: int = 262_144) -> str:

@@ -68,3 +68,54 @@ def test_a_manifest_without_the_optimiser_is_no_resume_point(tmp_path: Path) -> 
 
 def test_no_folder_has_no_checkpoint(tmp_path: Path) -> None:
     assert checkpoints.newest_whole(tmp_path / "none") == (None, [])
+
+
+def test_rotation_never_removes_the_best_or_the_last_whole_one(tmp_path: Path) -> None:
+    for step in (1, 2, 3, 4):
+        make(tmp_path, step)
+    checkpoints.rotate(tmp_path, 1, best=2)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["step-2", "step-4"]
+    for step in (5, 6):
+        (make(tmp_path, step) / "optimizer.pt").write_bytes(b"")
+    checkpoints.rotate(tmp_path, 1, best=2)
+    assert {"step-2", "step-4"} <= {path.name for path in tmp_path.iterdir()}
+
+
+@pytest.mark.parametrize("lacking", ["rng_state.pth", "adapter_model.safetensors", "scheduler.pt"])
+def test_a_manifest_that_never_held_a_state_is_no_resume_point(tmp_path: Path, lacking: str) -> None:
+    folder = make(tmp_path, 1)
+    (folder / lacking).unlink()
+    checkpoints.write_manifest(folder)
+    assert "does not hold" in str(checkpoints.flaw(folder))
+
+
+def test_a_linked_checkpoint_is_refused(tmp_path: Path) -> None:
+    make(tmp_path / "elsewhere", 9)
+    (tmp_path / "step-9").symlink_to(tmp_path / "elsewhere" / "step-9")
+    assert checkpoints.flaw(tmp_path / "step-9") == "is a symbolic link"
+
+
+def test_no_save_is_begun_without_room_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import shutil
+
+    make(tmp_path, 1)
+    needed = checkpoints.size(tmp_path)
+    assert needed > 500
+    checkpoints.room(tmp_path, needed)
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=needed - 1))
+    with pytest.raises(OSError, match="disk is full"):
+        checkpoints.room(tmp_path, needed)
+
+
+@pytest.mark.parametrize(
+    ("error", "failed"),
+    [
+        (RuntimeError("[enforce fail at inline_container.cc:595] . unexpected pos 64 vs 0"), True),
+        (Exception("Error while serializing: I/O error: No space left on device (os error 28)"), True),
+        (OSError(27, "File too large"), True),
+        (RuntimeError("mat1 and mat2 shapes cannot be multiplied (28x27 and 4x4)"), False),
+    ],
+)
+def test_a_write_that_failed_is_known_whatever_the_library_calls_it(error: Exception, failed: bool) -> None:
+    assert (checkpoints.write_failed(error) is not None) == failed
