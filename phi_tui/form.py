@@ -57,6 +57,7 @@ _ADVANCED = frozenset(
         "train.decay",
         "train.weight_decay",
         "train.max_grad_norm",
+        "train.on_oom",
         "train.precision",
         "train.eval_every",
         "train.save_every",

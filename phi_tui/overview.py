@@ -87,7 +87,7 @@ def attach(name: str, workspace: Path | None) -> int:
         console.print(figures_table({key: value for key, value in last.items() if key not in ("seq", "time", "kind")}))
         return 0
     if state == "died":
-        console.print(_died(found))
+        console.print(_died(found), soft_wrap=True)
     else:
         console.print(Text(f"{state}: {clean(last.get('message', 'no last words in the journal'))}", style="yellow"))
     return {"stopped": 130, "failed": 4, "died": 4}.get(state, 0)

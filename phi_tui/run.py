@@ -242,9 +242,10 @@ def _take(path: Path, what: str) -> int:
 
 
 def _sign(handle: int, pid: int) -> None:
-    """Write down who holds a lock."""
-    os.ftruncate(handle, 0)
-    os.pwrite(handle, f"{pid}\n".encode(), 0)
+    """Write down who holds a lock; on a full disk it is held all the same, by nobody in particular."""
+    with contextlib.suppress(OSError):
+        os.ftruncate(handle, 0)
+        os.pwrite(handle, f"{pid}\n".encode(), 0)
 
 
 def _holder(path: Path) -> int | None:

@@ -282,6 +282,8 @@ class Train(Table):
     """How long AdamW remembers squared gradients; 0.95 is usual for a new model, whose gradients change fast."""
     max_grad_norm: float = Field(1.0, ge=0.0)
     """Gradients are clipped to this norm; 0: not clipped."""
+    on_oom: Literal["fail", "shrink"] = "fail"
+    """When memory runs out: fail says what may fit; shrink goes on with smaller batches and the same rows a step."""
     precision: Literal["auto", "bf16", "fp16", "fp32"] = "auto"
     """Type the matrix products are computed in; auto: bf16 where the device is faster with it."""
     evaluate: bool = True

@@ -116,3 +116,15 @@ def test_a_lock_can_be_waited_for(tmp_path: Path) -> None:
 
         with run.lock(tmp_path / "lock", "something", waiting=waiting):
             assert asked == [1]
+
+
+def test_a_lock_is_held_on_a_full_disk_too(made: run.Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "pwrite", full)
+    with made.locked():
+        assert made.holder() == 0
+        with pytest.raises(Refusal, match="already at work"), made.locked():
+            pass
+    assert made.holder() is None

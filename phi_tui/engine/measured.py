@@ -19,6 +19,7 @@ from phi_tui.engine import memory, plan
 
 if TYPE_CHECKING:
     from phi_tui.engine.preflight import Job
+    from phi_tui.schema import Project
 
 SHARE = 0.9
 """Of what is free, the most that a run may take."""
@@ -136,7 +137,7 @@ def step(job: Job, rehearsal: Rehearsal, before: int) -> Measured:
     `before` is what was held before the model was loaded.  On a CPU the estimate is asked first, since running out
     ends the process there; a batch size that the project names is kept.  Raises TooLittle, or the device's last error.
     """
-    device, batch, named = job.device, job.plan.batch_size, bool(job.project.train.batch_size)
+    device, batch, named = job.device, job.plan.batch_size, _keeps(job.project)
     room = free(device)
     # Weights that lie in a mapped file come into memory when they are read, so they count as not held yet.
     extra = held(device) - before
@@ -167,6 +168,11 @@ def step(job: Job, rehearsal: Rehearsal, before: int) -> Measured:
 
         torch.cuda.empty_cache()
     return Measured(found, noted.most + later)
+
+
+def _keeps(project: Project) -> bool:
+    """Whether the batch size that the project names must stay; where it may shrink, its rows a step stay."""
+    return bool(project.train.batch_size) and project.train.on_oom != "shrink"
 
 
 def _once(batch: int, attempt: Callable[[int], None]) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import gc
 import json
 import math
 import shutil
@@ -39,7 +40,7 @@ from phi_tui.engine.loss import collate, nll
 from phi_tui.engine.memory import EVAL_TOKENS as EVAL_TOKENS
 from phi_tui.engine.preflight import Job
 from phi_tui.engine.unigram import unigram
-from phi_tui.errors import Refusal, Stopped, TrainingFailed
+from phi_tui.errors import PhiError, Refusal, Stopped, TrainingFailed
 from phi_tui.run import Run
 
 Say = Callable[..., None]
@@ -83,6 +84,9 @@ class _Training:
         self.pad_id = loading.pad_id(job.prepared.tokenizer)
         self.labels = job.prepared.labels
         self.ranks = ranks.here()
+        self.eval_tokens = EVAL_TOKENS[job.device.type]
+        self.current: Any = None
+        self.batch = (job.plan.batch_size, job.plan.grad_accum)
 
     def go(self, resume: bool) -> dict[str, Any]:
         from datasets import load_from_disk
@@ -114,12 +118,12 @@ class _Training:
         trainer, cadence = self._trainer(batch)
         self.say("phase", name="train", steps=self.job.plan.steps)
         try:
-            trainer.train(resume_from_checkpoint=str(self.start_from) if self.start_from else None)
+            trainer, cadence = self._to_the_end(trainer, cadence, batch)
         except KeyboardInterrupt:
-            raise self._stopped(trainer.state.global_step) from None
+            raise self._stopped(self.current.state.global_step) from None
         except Exception as error:
             self._keep_something()
-            raise _told(error, trainer.state.global_step) from error
+            raise _told(error, self.current.state.global_step, self.batch) from error
         if cadence.stopped or trainer.interrupted:
             self._keep_something()
             raise self._stopped(trainer.state.global_step)
@@ -258,6 +262,39 @@ class _Training:
         cadence.trainer = trainer
         return trainer, cadence
 
+    def _to_the_end(self, trainer: Any, cadence: Any, batch: tuple[int, int]) -> tuple[Any, Any]:
+        """Train, with smaller batches from the last step on wherever memory runs out and the project asks for that."""
+        from phi_tui.engine import shrink
+
+        shrinks = self.project.train.on_oom == "shrink" and self.ranks.count == 1
+        while True:
+            self.current, self.batch = trainer, batch
+            guard = shrink.Guard()
+            if shrinks:
+                trainer.add_callback(guard)
+            try:
+                trainer.train(resume_from_checkpoint=str(self.start_from) if self.start_from else None)
+                return trainer, cadence
+            except (RuntimeError, MemoryError) as error:
+                less = shrink.smaller(*batch) if shrinks and guard.computing and plan.out_of_memory(error) else None
+                if less is None:
+                    raise
+            # Outside the handler, so that the failed step's tensors are no longer referenced by the traceback.
+            step, seen = trainer.state.global_step, trainer.tokens_seen
+            said = f"{less[0]} rows a batch and {less[1]} batches a step in place of {batch[0]} and {batch[1]}"
+            self.say("warning", message=f"out of memory at step {step + 1}: {said}; it goes on from step {step}")
+            self.say("phase", name="memory", detail=said, batch_size=less[0])
+            guard.rewind()
+            kept = self.run.checkpoints / f"step-{step}"
+            if step and checkpoints.flaw(kept):
+                trainer.model.zero_grad(set_to_none=True)
+                trainer._save_checkpoint(trainer.model, None)
+            self.start_from = kept if step else None
+            self.model = shrink.let_go(trainer)
+            batch = less
+            trainer, cadence = self._trainer(batch)
+            trainer.tokens_seen = seen
+
     def _collated(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
         return classify.collate(rows, self.pad_id, self.labels) if self.labels else collate(rows, self.pad_id)
 
@@ -272,18 +309,42 @@ class _Training:
                 self.say("phase", name="evaluate", done=done, total=rows)
 
         measured = functools.partial(classify.evaluate, labels=self.labels) if self.labels else evaluate
-        self._last_evaluation = measured(
-            self.model,
-            self.validation_rows,
-            pad_id=self.pad_id,
-            token_budget=EVAL_TOKENS[self.job.device.type],
-            autocast=self._autocast,
-            on_progress=progress,
-            cancelled=self.stop_asked,
+        self._last_evaluation = self._in_what_fits(
+            lambda budget: measured(
+                self.model,
+                self.validation_rows,
+                pad_id=self.pad_id,
+                token_budget=budget,
+                autocast=self._autocast,
+                on_progress=progress,
+                cancelled=self.stop_asked,
+            )
         )
         if self.questions:
             self._last_evaluation = self._with_scores(self._last_evaluation)
         return self._last_evaluation
+
+    def _in_what_fits(self, evaluate_within: Callable[[int], Evaluation]) -> Evaluation:
+        """Evaluate in batches of the device's size; where memory runs out and it may shrink, of half, a quarter, ..."""
+        shrinks = self.project.train.on_oom == "shrink"
+        while True:
+            try:
+                return evaluate_within(self.eval_tokens)
+            except (RuntimeError, MemoryError) as error:
+                ready = self.job.prepared.ready
+                least = max(ready.validation.longest, 1)
+                if not plan.out_of_memory(error):
+                    raise
+                if not shrinks or self.eval_tokens <= least:
+                    raise TrainingFailed(
+                        f"out of memory at an evaluation, in batches of {self.eval_tokens:,} tokens",
+                        fix="lower data.max_length, or set train.evaluate = false"
+                        if shrinks
+                        else 'set train.on_oom = "shrink" to evaluate in smaller batches, then --resume',
+                    ) from error
+            self.eval_tokens //= 2
+            gc.collect()
+            self.say("warning", message=f"out of memory at an evaluation: batches of {self.eval_tokens:,} tokens now")
 
     def _questions(self) -> list[scoring.Question]:
         """The validation rows whose answers are scored; none where no score is asked for."""
@@ -360,9 +421,9 @@ class _Training:
         """Rows a batch and batches a step: a step is measured, and what the project leaves open is made to fit."""
         planned, project = self.job.plan, self.project
         if self.start_from:
-            for event in journal.read(self.run.journal):
-                if event["kind"] == "phase" and event.get("batch_size"):
-                    return int(event["batch_size"]), self._accum(int(event["batch_size"]))
+            sizes = [event["batch_size"] for event in journal.read(self.run.journal) if event.get("batch_size")]
+            if sizes:  # the newest: it may have shrunk
+                return int(sizes[-1]), self._accum(int(sizes[-1]))
         trying = self.job.device.type == "cuda" and not project.train.batch_size
         if not trying and planned.steps * planned.grad_accum < measured.WORTH_FROM:
             return planned.batch_size, planned.grad_accum
@@ -372,8 +433,12 @@ class _Training:
         try:
             found = measured.step(self.job, self._rehearsal(), self.memory_before)
         except (RuntimeError, MemoryError) as error:
-            raise _told(error, 0) from error
+            raise _told(error, 0, self.batch) from error
         batch = min(self.ranks.gather(found.batch))
+        if project.train.on_oom == "shrink" and project.train.batch_size:
+            from phi_tui.engine import shrink
+
+            batch = shrink.dividing(planned.rows_per_step, batch)
         estimated = self.memory_before + measured.estimate(self.job, batch).total
         self.memory = {"estimated_memory_bytes": estimated, "measured_memory_bytes": found.bytes}
         chosen = {} if batch == planned.batch_size else {"batch_size": batch}
@@ -501,10 +566,16 @@ class _Training:
         return devices.autocast(self.job.device, self.job.precision)
 
 
-def _told(error: Exception, step: int) -> Exception:
-    """Say an error of training in a person's words; what is not the world's fault stays as it is."""
+def _told(error: Exception, step: int, batch: tuple[int, int] = (1, 1)) -> Exception:
+    """Say an error of training in a person's words; what is not the world's fault stays as it is.
+
+    `batch` is (rows a batch, batches a step) when it came: what may fit in its place is proposed.
+    """
+    from phi_tui.engine import shrink
     from phi_tui.engine.trainer import NotFinite
 
+    if isinstance(error, PhiError):
+        return error
     if isinstance(error, NotFinite):
         return TrainingFailed(
             f"the loss is not finite: {error}",
@@ -514,11 +585,14 @@ def _told(error: Exception, step: int) -> Exception:
     if plan.out_of_memory(error):
         if isinstance(error, measured.TooLittle):
             return Refusal(f"this run would not fit into memory: {error}", fix=error.fix)
+        less = shrink.smaller(*batch)
+        sizes = f"train.batch_size = {less[0]} and train.grad_accum = {less[1]} for the same steps, " if less else ""
         return TrainingFailed(
-            "out of memory",
+            f"out of memory with {batch[0]} rows a batch",
             where=f"step {step + 1}",
-            fix="halve train.batch_size and double train.grad_accum, lower data.max_length, or set "
-            "train.gradient_checkpointing = true; --resume goes on from the last checkpoint",
+            fix=f"set {sizes}a lower data.max_length, or train.gradient_checkpointing = true"
+            + (' (train.on_oom = "shrink" does the first by itself)' if less else "")
+            + "; --resume goes on from the last checkpoint",
         )
     if failed := checkpoints.write_failed(error):
         return TrainingFailed(

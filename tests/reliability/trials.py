@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import hashlib
 import json
 import os
 import resource
+import shutil
 import signal
 import struct
 import subprocess
@@ -162,7 +164,61 @@ def corpus(folder: str, given: list[str]) -> int:
     return command(given)
 
 
-ACTIONS: dict[str, Callable[..., Any]] = {"execute": execute, "corpus": corpus}
+def on_small_disk(template: str, point: str, room: int, when: str) -> dict[str, Any]:
+    """Run a project on a file system of its own that is full but for `room` bytes from its second save on, or from its
+    preparing on, then go on with room enough; PermissionError where none can be mounted."""
+    import places
+    import projects
+
+    from phi_tui.engine import checkpoints, trainer
+
+    library = ctypes.CDLL(None, use_errno=True)
+    for flags in (0x00020000, 0x10000000 | 0x00020000):  # a mount namespace of its own; with a user namespace
+        if library.unshare(flags) == 0:
+            break
+    else:
+        raise PermissionError("no namespace")
+    private = 1 << 18 | 1 << 14
+    library.mount(b"none", b"/", None, ctypes.c_ulong(private), None)
+    if library.mount(b"tmpfs", point.encode(), b"tmpfs", ctypes.c_ulong(0), b"size=64m") != 0:
+        raise PermissionError("no mount")
+    file = Path(point) / "work" / "toy.toml"
+    shutil.copytree(template, file.parent, copy_function=shutil.copy2)
+    filler = Path(point) / "filler"
+
+    def fill() -> None:
+        free = os.statvfs(point).f_bavail * os.statvfs(point).f_frsize
+        filler.write_bytes(b"x" * max(0, free - room))
+
+    save = trainer.PhiTrainer._save_checkpoint
+
+    def full(self: Any, *given: Any) -> None:
+        if self.state.global_step == 4 and not filler.exists():
+            fill()
+        save(self, *given)
+
+    found: dict[str, Any] = {"stopped": False, "what": "", "error": "", "flaws": []}
+    if when == "save":
+        trainer.PhiTrainer._save_checkpoint = full  # type: ignore[method-assign]
+    else:
+        shutil.rmtree(file.parent / "datasets")
+        fill()
+    try:
+        projects.execute(file)
+    except Exception as error:
+        found |= {"stopped": True, "what": str(error), "error": type(error).__name__}
+    found["litter"] = places.litter(file)
+    resume = any(file.parent.glob("runs/*/*/project.toml"))
+    if resume:
+        newest, flaws = checkpoints.newest_whole(places.only_run(file).checkpoints)
+        found["flaws"] = flaws + ([] if newest or when != "save" else ["no checkpoint is left"])
+    trainer.PhiTrainer._save_checkpoint = save  # type: ignore[method-assign]
+    filler.unlink()
+    projects.execute(file, resume=resume)
+    return found | {"adapter": hashlib.sha256(places.adapter_of(file)).hexdigest()}
+
+
+ACTIONS: dict[str, Callable[..., Any]] = {"execute": execute, "on_small_disk": on_small_disk, "corpus": corpus}
 
 
 def _window(save: int, room: int, room_for: str) -> None:
@@ -229,8 +285,54 @@ def _limited(size: int) -> Iterator[None]:
 
 
 def _run_out(oom: str) -> None:
-    """Filled in by the tests of memory."""
-    raise NotImplementedError(oom)
+    """Let memory run out, as a GPU does, wherever more than LIMIT is asked for.
+
+    "probe ROWS": when a step is measured; "step N ROWS": at the end of a backward pass, from step N on, so that garbage
+    is left in the gradients; "evaluation TOKENS": in an evaluation.
+    """
+    import torch
+
+    from phi_tui.engine import measured, train, trainer
+
+    where, *numbers = oom.split()
+    limit = int(numbers[-1])
+
+    def check(asked: int) -> None:
+        if asked > limit:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
+
+    if where == "probe":
+        made = measured.Rehearsal
+
+        def rehearsal(rows: Callable[[int], None], evaluation: Any) -> Any:
+            def checked(count: int) -> None:
+                rows(count)
+                check(count)
+
+            return made(checked, evaluation)
+
+        measured.Rehearsal = rehearsal  # type: ignore[assignment, misc]
+        measured.WORTH_FROM = 1
+    elif where == "evaluation":
+        evaluate = train.evaluate
+
+        def checked(*given: Any, token_budget: int, **more: Any) -> Any:
+            check(token_budget)
+            return evaluate(*given, token_budget=token_budget, **more)
+
+        train.evaluate = checked
+    else:
+        compute = trainer.PhiTrainer.compute_loss
+
+        def computed(self: Any, model: Any, inputs: dict[str, Any], *given: Any, **more: Any) -> Any:
+            loss = compute(self, model, inputs, *given, **more)
+            rows = len(inputs["row_lengths"]) if "row_lengths" in inputs else len(inputs["input_ids"])
+            if rows > limit and self.state.global_step + 1 >= int(numbers[0]):
+                loss.backward()
+                check(rows)
+            return loss
+
+        trainer.PhiTrainer.compute_loss = computed  # type: ignore[method-assign]
 
 
 def _take_out(without: tuple[str, ...]) -> None:
