@@ -63,6 +63,7 @@ _ADVANCED = frozenset(
         "train.save_every",
         "train.keep_checkpoints",
         "train.gradient_checkpointing",
+        "train.packing",
         "train.report_to",
         "train.samples",
         "train.sample_tokens",

@@ -269,7 +269,7 @@ class Train(Table):
     warmup: float = Field(phi.WARMUP, ge=0.0)
     """Warm-up: a share of the steps below 1 (golden: 0.0618 = 0.1/phi), a number of steps from 1 on."""
     batch_size: int = Field(0, ge=0, le=65_536)
-    """Rows a forward pass on each device; 0: found before training."""
+    """Rows a forward pass on each device, if they were the longest; of shorter ones more; 0: found before training."""
     grad_accum: int = Field(0, ge=0, le=65_536)
     """Forward passes an optimiser step; 0: from tokens_per_step."""
     tokens_per_step: int = Field(2048, ge=1)
@@ -308,6 +308,8 @@ class Train(Table):
     """How many of the newest checkpoints stay."""
     gradient_checkpointing: bool | Literal["auto"] = "auto"
     """Recompute activations in the backward pass to save memory; auto: when the estimate does not fit without."""
+    packing: bool | Literal["auto"] = "auto"
+    """Lay a batch's rows end to end, none seeing another; auto: where it is exact and faster than padding."""
     report_to: Annotated[tuple[Literal["tensorboard", "wandb", "trackio"], ...], Field(strict=False)] = ()
     """Trackers that get the metrics too: tensorboard, wandb, trackio."""
 

@@ -67,7 +67,9 @@ def test_a_background_run_outlives_the_killed_app_and_a_second_app_shows_the_who
 
 
 @pytest.mark.parametrize(
-    "unread", [pytest.param(False, marks=pytest.mark.slow), True], ids=["closed", "unread, then closed"]
+    "unread",
+    [pytest.param(False, marks=pytest.mark.slow), pytest.param(True, marks=pytest.mark.slow)],
+    ids=["closed", "unread, then closed"],
 )
 def test_a_background_run_outlives_its_terminal_and_the_app_ends_with_it(tmp_path: Path, unread: bool) -> None:
     with _start(tmp_path, _project(tmp_path)) as terminal:
@@ -116,6 +118,7 @@ def test_quitting_asks_nothing_and_stops_no_background_run(tmp_path: Path) -> No
         assert _ended(tmp_path).state() == "done"
 
 
+@pytest.mark.slow
 def test_a_resize_and_a_suspended_app_come_back_whole(tmp_path: Path) -> None:
     with _start(tmp_path, _project(tmp_path, settings=_LONG.replace("400", "4000"))) as terminal:
         terminal.resize(80, 24)
@@ -140,7 +143,7 @@ def test_the_run_is_stopped_from_its_screen_after_a_question(tmp_path: Path) -> 
         terminal.press("x")
         terminal.wait_for("Save and stop")
         terminal.press("enter")
-        terminal.wait_for("stopped")
+        terminal.wait_for("r to go on from its newest checkpoint")
         terminal.press("ctrl+q")
         assert terminal.end() == 0
     assert _ended(tmp_path).state() == "stopped"

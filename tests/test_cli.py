@@ -52,7 +52,14 @@ def test_a_replay_needs_no_textual(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize(
+    "number",
+    [
+        pytest.param(signal.SIGINT, marks=pytest.mark.slow),
+        signal.SIGTERM,
+        pytest.param(signal.SIGHUP, marks=pytest.mark.slow),
+    ],
+)
 def test_a_signal_finishes_the_step_saves_exits_130_and_a_resume_gives_the_unstopped_bytes(
     tmp_path: Path, number: signal.Signals
 ) -> None:
@@ -234,6 +241,7 @@ def test_the_machine_has_a_doctor_too(tmp_path: Path, capfd: pytest.CaptureFixtu
         assert name in out
 
 
+@pytest.mark.slow
 def test_a_chat_answers_one_prompt_or_every_line_of_a_pipe(tmp_path: Path) -> None:
     file = projects.make(tmp_path, settings="max_steps = 2")
     projects.execute(file)

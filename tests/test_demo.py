@@ -31,12 +31,14 @@ def test_no_question_that_is_held_out_stands_in_the_toy_set() -> None:
     assert not taught & {row["instruction"] for row in demo.held_out()}
 
 
+@pytest.mark.slow
 def test_held_out_perplexity_falls_by_more_than_half(workspace: Workspace) -> None:
     figures = run.listed(workspace, "phi_demo")[0].result()
     assert figures is not None
     assert figures["perplexity"] < figures["base_perplexity"] / 2
 
 
+@pytest.mark.slow
 def test_held_out_phrasings_are_answered_where_the_base_does_not(workspace: Workspace) -> None:
     loaded = project.load(workspace.root / "phi_demo.toml")
     adapter = run.listed(workspace, "phi_demo")[0].adapter

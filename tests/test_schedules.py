@@ -114,11 +114,11 @@ def golden(at: int) -> float:
 @pytest.mark.parametrize(
     "name",
     [
-        "constant",
-        "linear",
-        "cosine",
-        "cosine_with_floor",
-        "cosine_with_restarts",
+        pytest.param("constant", marks=pytest.mark.slow),
+        pytest.param("linear", marks=pytest.mark.slow),
+        pytest.param("cosine", marks=pytest.mark.slow),
+        pytest.param("cosine_with_floor", marks=pytest.mark.slow),
+        pytest.param("cosine_with_restarts", marks=pytest.mark.slow),
         "phi_restarts",
         "warmup_stable_decay",
     ],

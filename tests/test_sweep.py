@@ -129,6 +129,7 @@ def in_process(trained: list[str]) -> Any:
     return train
 
 
+@pytest.mark.slow
 def test_a_sweep_trains_each_combination_once_and_a_wider_one_adds_to_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

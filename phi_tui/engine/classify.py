@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from phi_tui.engine import scores
-from phi_tui.engine.evaluate import Evaluation, batches, row_lengths
+from phi_tui.engine.batching import Batching, moved
+from phi_tui.engine.evaluate import Evaluation, row_lengths
 from phi_tui.engine.labels import Labels
 from phi_tui.engine.loss import IGNORED
 
@@ -167,7 +168,7 @@ def evaluate(
     dataset: Any,
     labels: Labels,
     *,
-    pad_id: int,
+    batching: Batching,
     token_budget: int,
     autocast: Callable[[], Any] = contextlib.nullcontext,
     on_progress: Callable[[int, int], None] | None = None,
@@ -182,7 +183,7 @@ def evaluate(
     total, numbers = 0.0, 0
     right: list[Any] = []
     said: list[Any] = []
-    for batch in batches(row_lengths(dataset), token_budget):
+    for batch in batching.cut(row_lengths(dataset), token_budget):
         if cancelled():
             raise KeyboardInterrupt
         columns = dataset[batch]
@@ -190,7 +191,7 @@ def evaluate(
             {"input_ids": ids, "label": label}
             for ids, label in zip(columns["input_ids"], columns["label"], strict=True)
         ]
-        tensors = {name: tensor.to(device) for name, tensor in collate(rows, pad_id, labels).items()}
+        tensors = moved(batching.collate(rows), device)
         with torch.inference_mode(), autocast():
             outputs = logits(model, tensors)
             total += float(loss_of(outputs, tensors["labels"], labels).double())

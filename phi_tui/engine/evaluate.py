@@ -1,7 +1,7 @@
 """Perplexity, exact: exp of the total negative log-likelihood over the number of predicted tokens.
 
 A mean of per-batch means would change with the batch size; a total does not.  Rows are batched by length under a
-budget of padded tokens, so little padding is computed and memory stays bounded.
+budget of tokens, so little or no padding is computed and memory stays bounded.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from phi_tui.engine.loss import collate, nll, trained_tokens
+from phi_tui.engine.batching import Batching, moved
+from phi_tui.engine.loss import trained_tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,18 +51,6 @@ class Evaluation:
         }
 
 
-def batches(lengths: list[int], token_budget: int) -> list[list[int]]:
-    """Return row numbers in batches, longest rows first, each within `token_budget` padded tokens or one row."""
-    order = sorted(range(len(lengths)), key=lambda row: -lengths[row])
-    out: list[list[int]] = []
-    for row in order:
-        if out and lengths[out[-1][0]] * (len(out[-1]) + 1) <= token_budget:
-            out[-1].append(row)
-        else:
-            out.append([row])
-    return out
-
-
 def row_lengths(dataset: Any) -> list[int]:
     """Return the length of every row of a tokenised data set, in tokens, without reading the tokens."""
     import pyarrow.compute as compute
@@ -74,7 +63,7 @@ def evaluate(
     model: Any,
     dataset: Any,
     *,
-    pad_id: int,
+    batching: Batching,
     token_budget: int,
     autocast: Callable[[], Any] = contextlib.nullcontext,
     on_progress: Callable[[int, int], None] | None = None,
@@ -91,7 +80,7 @@ def evaluate(
     model.eval()
     device = next(model.parameters()).device
     total, tokens, done = 0.0, 0, 0
-    for batch in batches(row_lengths(dataset), token_budget):
+    for batch in batching.cut(row_lengths(dataset), token_budget):
         if cancelled():
             raise KeyboardInterrupt
         columns = dataset[batch]
@@ -99,9 +88,9 @@ def evaluate(
             {"input_ids": ids, "labels": labels}
             for ids, labels in zip(columns["input_ids"], columns["labels"], strict=True)
         ]
-        tensors = {name: tensor.to(device) for name, tensor in collate(rows, pad_id).items()}
+        tensors = moved(batching.collate(rows), device)
         with torch.inference_mode(), autocast():
-            total += float(nll(model, tensors).double())
+            total += float(batching.loss(model, tensors).double())
         tokens += int(trained_tokens(tensors["labels"]))
         done += len(batch)
         if on_progress:

@@ -68,7 +68,7 @@ class LlamaLayer(torch.autograd.Function):
         h_qkv = _adapt(qkv, (nq, nk, nk), _dropped(n1, mask_1, rate), low[0:6], f.scalings[0:3])
         q = _rotated(qkv[:, :nq].view(tokens, f.heads, d), pack)
         k = _rotated(qkv[:, nq : nq + nk].view(tokens, f.kv_heads, d), pack)
-        v = qkv[:, nq + nk :].reshape(tokens, f.kv_heads, d)
+        v = qkv[:, nq + nk :].contiguous().view(tokens, f.kv_heads, d)  # a view would keep all of qkv
         scaling = d**-0.5
         attended, kept = rows_attention.forward(q, k, v, pack.blocks, scaling)
         mask_o = _mask(attended, rate, low[6:8:2])

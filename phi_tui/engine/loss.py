@@ -20,7 +20,8 @@ def trained_tokens(labels: Any) -> Any:
 def nll(model: Any, batch: dict[str, Any]) -> Any:
     """Return the summed negative log-likelihood (nats, fp32 scalar tensor) of a batch's trained tokens.
 
-    `batch` holds input_ids, labels and attention_mask, each of shape (rows, length).
+    `batch` holds input_ids, labels and attention_mask, each of shape (rows, length); or, for rows that lie end to end,
+    position_ids in the place of the mask, which begin again at each row.
     """
     import torch
     from torch.nn.functional import cross_entropy
@@ -35,7 +36,7 @@ def nll(model: Any, batch: dict[str, Any]) -> Any:
     with head.put_off(output_layer) as kept:
         output = model(
             input_ids=batch["input_ids"],
-            attention_mask=batch["attention_mask"],
+            **{name: batch[name] for name in ("attention_mask", "position_ids") if name in batch},
             logits_to_keep=keep,
             use_cache=False,
         )

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from phi_tui import run
-from phi_tui.engine import adapting, classify, loading, preflight
+from phi_tui.engine import adapting, batching, classify, loading, preflight
 from phi_tui.engine import device as devices
 from phi_tui.engine.evaluate import evaluate
 from phi_tui.engine.prepare import prepare
@@ -44,13 +44,22 @@ def measure(
     model = loading.base(folder, dtype, attention, known, project.seed, quantization=held, device=device)
     model = loading.onto(model, device)
     pad = loading.pad_id(prepared.tokenizer)
+    chosen = functools.partial(
+        batching.choose,
+        project=project,
+        pad_id=pad,
+        labels=known,
+        device=device,
+        precision=job.precision,
+        weights=job.weights,
+    )
 
     def perplexity(model: Any, what: str) -> Any:
         say("phase", name="evaluate", detail=what)
         return (functools.partial(classify.evaluate, labels=known) if known else evaluate)(
             model,
             rows,
-            pad_id=pad,
+            batching=chosen(model.requires_grad_(False)),
             token_budget=EVAL_TOKENS[job.device.type],
             autocast=lambda: devices.autocast(job.device, job.precision),
             on_progress=lambda done, total: say("phase", name="evaluate", done=done, total=total),

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from phi_tui.engine import head
+from phi_tui.engine import head, rows_attention
 
 if TYPE_CHECKING:
     from phi_tui.engine.memory_trace import Trace
@@ -24,6 +24,8 @@ _WASTE = {"cpu": 0.45, "mps": 0.10, "cuda": 0.05}
 _PINNED = {"cpu": 0.5, "mps": 0.0, "cuda": 0.0}
 """Share of what passes through a layer that stays behind as a hole between the inputs kept, where layers are
 recomputed; on a CPU, measured."""
+_PACKED_WASTE = 400_000_000
+"""The most of that for rows that lie end to end on a CPU: glibc maps what is larger than 32 MiB for itself."""
 _BUFFERS = {"cpu": 0, "mps": 100_000_000, "cuda": 70_000_000}
 """Bytes of code and buffers that the libraries bring in at the first step; on a CPU too few to be told apart."""
 
@@ -109,7 +111,10 @@ def estimate(
     activations = kept + max(0, passing - logits)
     evaluation = _evaluation(model, evaluates, weight_bytes) if evaluates else 0
     moving = max(activations + logits, evaluation)
-    overhead = round(_WASTE[model.device] * moving) + _BUFFERS[model.device]
+    waste = round(_WASTE[model.device] * moving)
+    if model.trace and model.trace.packed and not checkpointing:
+        waste = min(waste, _PACKED_WASTE)
+    overhead = waste + _BUFFERS[model.device]
     if checkpointing:
         overhead += round(_PINNED[model.device] * model.layers * _passing(model, batch, length, weight_bytes))
     return Memory(weights, adapter, activations, logits, overhead, evaluation)
@@ -142,18 +147,26 @@ def _activations(
         )
         return round(kept), 0
     mask = trace.mask * batch * length**2 if padded and batch > 1 else 0.0
-    layer_kept, outside = trace.layer.at(batch, length) + mask, trace.outside.at(batch, length)
+    rows, length = _blocks(batch, length) if trace.packed else (batch, length)
+    layer_kept, outside = trace.layer.at(rows, length) + mask, trace.outside.at(rows, length)
+    passing = (trace.backward.in_turn if trace.packed else trace.backward.at)(rows, length) + _unpacked(model)
     if checkpointing:
-        inputs = outside + model.layers * trace.layer_input.at(batch, length)
-        return round(inputs), round(layer_kept + trace.backward.at(batch, length) + _unpacked(model))
-    return round(outside + model.layers * layer_kept), round(trace.backward.at(batch, length) + _unpacked(model))
+        inputs = outside + model.layers * trace.layer_input.at(rows, length)
+        return round(inputs), round(layer_kept + passing)
+    return round(outside + model.layers * layer_kept), round(passing)
+
+
+def _blocks(rows: int, length: int) -> tuple[float, int]:
+    """Attention's blocks of so many rows that lie end to end: how many, and how long."""
+    block = rows_attention.block_length(length)
+    return rows * length / block, block
 
 
 def _evaluation(model: Shape, longest: int, weight_bytes: int) -> int:
     tokens = max(EVAL_TOKENS[model.device], longest)
     rows = max(1, tokens // longest)
     body = _passing(model, rows, longest, weight_bytes)
-    if model.trace:
+    if model.trace and not model.trace.packed:
         body += (1 + model.trace.mask) * rows * longest**2
     # Logits come when the layers' tensors are gone, but for the hidden states.
     return round(max(body + _unpacked(model), 4 * model.hidden * tokens + logit_bytes(model, tokens, gradient=False)))
@@ -163,6 +176,8 @@ def _passing(model: Shape, rows: int, length: int, weight_bytes: int) -> float:
     """Bytes that a layer's forward pass holds at the most when nothing is kept."""
     if model.trace is None:
         return float((10 * model.hidden + 4 * model.intermediate) * weight_bytes * rows * length)
+    if model.trace.packed:
+        return model.trace.evaluation.in_turn(*_blocks(rows, length))
     return model.trace.evaluation.at(rows, length)
 
 

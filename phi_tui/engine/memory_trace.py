@@ -14,7 +14,7 @@ import weakref
 from dataclasses import dataclass
 from typing import Any
 
-from phi_tui.engine import adapting
+from phi_tui.engine import adapting, batching, rows_attention
 from phi_tui.engine import targets as layers
 from phi_tui.schema import Project
 
@@ -33,9 +33,13 @@ class Growth:
     each_token: float
     each_pair: float
 
-    def at(self, rows: int, length: int) -> float:
+    def at(self, rows: float, length: int) -> float:
         """Return the bytes for `rows` of `length` tokens."""
         return self.constant + self.each_token * rows * length + self.each_pair * rows * length**2
+
+    def in_turn(self, rows: float, length: int) -> float:
+        """Return the bytes for `rows` of `length` tokens whose attention is computed in turn."""
+        return self.constant + self.each_token * rows * length + self.each_pair * length**2
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,27 +58,46 @@ class Trace:
     """The most that a forward pass without gradients holds, the output layer aside."""
     mask: float
     """Bytes a layer, row and length^2 that a mask keeps; rows of one length need none."""
+    packed: bool = False
+    """Whether rows lie end to end: their attention is then computed in turn."""
 
 
 _traces: dict[str, Trace | None] = {}
 
 
 def trace(
-    skeleton: Any, project: Project, targets: list[str], tokenizer: Any, weights: str, precision: str
+    skeleton: Any,
+    project: Project,
+    targets: list[str],
+    tokenizer: Any,
+    weights: str,
+    precision: str,
+    *,
+    labelled: bool = False,
+    device: str = "cpu",
+    packed: bool = False,
+    longest: int = _LENGTH,
 ) -> Trace | None:
     """Return the trace of `project`'s method on the model that `skeleton` is the shape of.
 
-    `weights` names the type of the frozen weights, `precision` that of the products.  None for an architecture that
-    cannot be walked through so, whose flow depends on numbers.  What was found is kept for the next call.
+    `weights` names the type of the frozen weights, `precision` that of the products; `packed` asks for that of packs,
+    if the model's can be computed in one piece, of rows about as long as `longest` tokens.  None for an
+    architecture that cannot be walked through so, whose flow depends on numbers.  What was found is kept.
     """
     config = skeleton.config.to_dict()
     said = [config, project.lora.model_dump(), project.model.attention, adapting.trains_all(project), targets]
+    long = packed and rows_attention.block_length(longest) > rows_attention.KEPT_PROBABILITIES
+    said += [labelled, device, project.train.packing, project.launch.processes, packed, long]
     key = json.dumps([type(skeleton).__name__, weights, precision, *said], default=str, sort_keys=True)
     if key not in _traces:
         while len(_traces) >= _KEPT_TRACES:
             _traces.pop(next(iter(_traces)))
         try:
-            _traces[key] = _walked(skeleton, project, targets, tokenizer, weights, precision)
+            found = None
+            if packed:
+                length = 5 * _LENGTH if long else _LENGTH
+                found = _packed(skeleton, project, targets, tokenizer, weights, precision, labelled, device, length)
+            _traces[key] = found or _walked(skeleton, project, targets, tokenizer, weights, precision)
         except Exception:  # whatever a foreign architecture or another release of torch raises: the formula is there
             _traces[key] = None
     return _traces[key]
@@ -100,22 +123,107 @@ def _walked(skeleton: Any, project: Project, targets: list[str], tokenizer: Any,
     )
 
 
-def _fit(bytes_at: list[float]) -> Growth:
+def _packed(
+    skeleton: Any,
+    project: Project,
+    targets: list[str],
+    tokenizer: Any,
+    weights: str,
+    precision: str,
+    labelled: bool,
+    device: str,
+    length: int,
+) -> Trace | None:
+    """Walk through the layers that compute packs, with rows of `length`; None where rows are padded."""
+    from phi_tui.engine.packed_llama import KINDS, PackedLlama
+
+    if project.model.quantization != "none" or skeleton.config.model_type not in KINDS:
+        return None
+    model, mode = _model(skeleton, project, targets, tokenizer, weights, count=1)
+    processes = project.launch.processes
+    if batching.unfit(
+        model,
+        project,
+        labelled=labelled,
+        device=device,
+        precision=precision,
+        weights=weights,
+        processes=processes,
+    ):
+        return None
+    with mode:
+        fused = PackedLlama(model)
+    walks = [_walk_pack(model, fused, mode, each) for each in ([length], [length, length], [2 * length])]
+    fit = {name: _fit([walk[name] for walk in walks], length) for name in ("outside", "layers", "input")}
+    passing = {name: _fit_in_turn([walk[name] for walk in walks], length) for name in ("backward", "evaluation")}
+    return Trace(
+        fit["outside"], fit["layers"], fit["input"], passing["backward"], passing["evaluation"], 0.0, packed=True
+    )
+
+
+def _walk_pack(model: Any, fused: Any, mode: Any, lengths: list[int]) -> dict[str, float]:
+    """Run the layers on a pack, forward and backward, and forward alone; each row is a block of its own."""
+    import torch
+
+    ends = [sum(lengths[: place + 1]) for place in range(len(lengths))]
+    with mode, _counting(model, lengths[0]) as live:
+        ids = torch.ones(ends[-1], dtype=torch.long)
+        positions = torch.ones(ends[-1], dtype=torch.long)
+        blocks = [
+            rows_attention.Block(end - length, end, torch.empty(length, length))
+            for end, length in zip(ends, lengths, strict=True)
+        ]
+        held = live.now
+        model.train()
+        hidden = fused.hidden(ids, positions, blocks, True)
+        kept = live.now - held
+        one = hidden.numel() * hidden.element_size()
+        outside = one + 2 * len(ids) * fused.head_dim * hidden.element_size()  # the output; cosines and sines
+        live.peak = live.now
+        hidden.backward(torch.empty_like(hidden))
+        backward = live.peak - held - kept
+        del hidden
+        model.zero_grad(set_to_none=True)
+        model.eval()
+        live.peak = held = live.now
+        with torch.no_grad():
+            fused.hidden(ids, positions, blocks, False)
+        evaluation = live.peak - held
+    return {
+        "outside": outside,
+        "layers": kept - outside,
+        "input": one,
+        "backward": max(0.0, backward),
+        "evaluation": evaluation,
+    }
+
+
+def _fit(bytes_at: list[float], length: int = _LENGTH) -> Growth:
     """Solve for the three parts from one row, two rows, and one row of twice the length."""
     one, two, long = bytes_at
     row = two - one  # a token x length + a pair x length^2
-    pair = max(0.0, (long - one - row) / (2 * _LENGTH**2))
-    token = row / _LENGTH - pair * _LENGTH
+    pair = max(0.0, (long - one - row) / (2 * length**2))
+    token = row / length - pair * length
     return Growth(max(0.0, one - row), max(0.0, token), pair)
 
 
-def _model(skeleton: Any, project: Project, targets: list[str], tokenizer: Any, weights: str) -> tuple[Any, Any]:
+def _fit_in_turn(bytes_at: list[float], length: int) -> Growth:
+    """The same where rows are computed in turn: what grows with the square of the length is held for one at a time."""
+    one, two, long = bytes_at
+    pair = max(0.0, (long - two) / (3 * length**2))
+    token = max(0.0, (two - one) / length)
+    return Growth(max(0.0, one - token * length - pair * length**2), token, pair)
+
+
+def _model(
+    skeleton: Any, project: Project, targets: list[str], tokenizer: Any, weights: str, count: int = _LAYERS
+) -> tuple[Any, Any]:
     """Build the model with few layers, ready to train, of fake tensors on a CPU; return it and their mode."""
     import torch
     from torch._subclasses.fake_tensor import FakeTensorMode
 
     config = copy.deepcopy(skeleton.config)
-    config.num_hidden_layers = _LAYERS
+    config.num_hidden_layers = count
     attention = project.model.attention
     if attention != "auto":
         config._attn_implementation = "sdpa" if attention == "flash_attention_2" else attention

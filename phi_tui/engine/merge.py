@@ -22,6 +22,7 @@ from phi_tui import run
 from phi_tui.atomic import sync_folder, sync_tree, write_text
 from phi_tui.engine import adapting, card, loading, lockfile, preflight
 from phi_tui.engine import device as devices
+from phi_tui.engine.batching import Batching
 from phi_tui.engine.evaluate import evaluate
 from phi_tui.engine.labels import has_head
 from phi_tui.engine.loss import IGNORED
@@ -70,7 +71,7 @@ def merge(project: Project, root: Path, workspace: Workspace, run_id: str, out: 
         autocast = lambda: devices.autocast(job.device, job.precision)  # noqa: E731
         budget = EVAL_TOKENS[job.device.type]
         return (
-            evaluate(model, rows, pad_id=pad, token_budget=budget, autocast=autocast),
+            evaluate(model, rows, batching=Batching(pad), token_budget=budget, autocast=autocast),
             _logits(model, rows, autocast),
         )
 

@@ -12,12 +12,10 @@ from typing import Any
 
 import torch
 
-from phi_tui.engine import rows_attention
+from phi_tui.engine import head, rows_attention
 from phi_tui.engine.llama_layer import ROLES, Frozen, LlamaLayer, Pack
 
 KINDS = ("llama", "mistral", "qwen2")
-_CHUNK = 256
-"""Positions whose logits are held at a time: with 50,000 words 50 MB in fp32."""
 
 
 def unfit(model: Any) -> str:
@@ -61,6 +59,7 @@ class PackedLlama:
 
     def __init__(self, model: Any) -> None:
         self._inner = _inner(model)
+        self.head_dim = int(self._inner.model.layers[0].self_attn.head_dim)
         self._layers = [(layer, _frozen(layer, self._inner.config)) for layer in self._inner.model.layers]
 
     def nll(self, ids: torch.Tensor, labels: torch.Tensor, lengths: Sequence[int], training: bool) -> torch.Tensor:
@@ -75,40 +74,22 @@ class PackedLlama:
         targets[:-1] = labels[1:]
         ends = torch.tensor(lengths, device=device).cumsum(0) - 1
         targets[ends] = -100
+        x = self.hidden(ids, positions, rows_attention.blocks(lengths, device), training)
+        kept = targets != -100
+        hidden = self._inner.model.norm(x[kept])
+        return head.nll(hidden, self._inner.lm_head, targets[kept], hidden.dtype)
+
+    def hidden(
+        self, ids: torch.Tensor, positions: torch.Tensor, blocks: Sequence[rows_attention.Block], training: bool
+    ) -> torch.Tensor:
+        """Return what the layers make of a pack, (tokens, hidden): ids and positions are (tokens,)."""
         base = self._inner.model
         x = base.embed_tokens(ids)
         cos, sin = base.rotary_emb(x[None], position_ids=positions[None])
-        pack = Pack(cos[0], sin[0], rows_attention.blocks(lengths, device))
+        pack = Pack(cos[0], sin[0], blocks)
         for layer, frozen in self._layers:
             x = LlamaLayer.apply(x, frozen, pack, training, *_adapters(layer))
-        kept = targets != -100
-        hidden = base.norm(x[kept])
-        return _Nll.apply(hidden, self._inner.lm_head.weight, targets[kept])
-
-
-class _Nll(torch.autograd.Function):
-    """Head and cross-entropy in chunks; the gradient is made in the forward pass, so no logits are kept."""
-
-    @staticmethod
-    def forward(ctx: Any, hidden: torch.Tensor, weight: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        total = torch.zeros((), device=hidden.device)
-        grad = torch.empty_like(hidden) if ctx.needs_input_grad[0] else None
-        for start in range(0, hidden.shape[0], _CHUNK):
-            part = slice(start, start + _CHUNK)
-            logits = torch.nn.functional.linear(hidden[part], weight).float()
-            log_sum = logits.logsumexp(-1, keepdim=True)
-            picked = targets[part, None]
-            total += (log_sum - logits.gather(1, picked)).sum()
-            if grad is not None:
-                logits.sub_(log_sum).exp_()
-                logits.scatter_add_(1, picked, torch.full_like(picked, -1, dtype=logits.dtype))
-                grad[part] = logits.to(hidden.dtype) @ weight
-        ctx.grad = grad
-        return total
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Any) -> Any:
-        return ctx.grad * grads[0].to(ctx.grad.dtype), None, None
+        return x
 
 
 def _inner(model: Any) -> Any:

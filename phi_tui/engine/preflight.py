@@ -6,6 +6,7 @@ parameters are the real ones and nothing has to be loaded to find a misspelt tar
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import shutil
 from dataclasses import dataclass, field, replace
@@ -92,21 +93,37 @@ def check(project: Project, prepared: Prepared, workspace: Workspace) -> Job:
         whole=whole,
         state_bytes=optimisers.state_bytes(project.train.optimizer),
     )
-    if not against:
-        walked = memory_trace.trace(skeleton, project, names, prepared.tokenizer, weights, precision)
-        blocks = config.model_type in head.KINDS and not (whole or precision == "fp16" or prepared.labels)
-        shape = replace(shape, trace=walked, device=device.type, in_blocks=blocks)
-    notes += adapting.notes(project, weights)
     weight_bytes = 4 if weights == "float32" else 2
-    planned = plan.make(
+    walk = functools.partial(
+        memory_trace.trace,
+        skeleton,
+        project,
+        names,
+        prepared.tokenizer,
+        weights,
+        precision,
+        labelled=bool(prepared.labels),
+        device=device.type,
+        longest=prepared.ready.train.longest,
+    )
+    make = functools.partial(
+        plan.make,
         project,
         prepared.ready.train,
-        shape,
         on_gpu=device.type == "cuda",
         weight_bytes=weight_bytes,
         available=device.memory,
         evaluates=prepared.ready.validation.longest if project.train.evaluate else 0,
     )
+    if not against:
+        blocks = config.model_type in head.KINDS and not (whole or precision == "fp16" or prepared.labels)
+        packs = walk(packed=project.train.gradient_checkpointing is not True)
+        shape = replace(shape, trace=packs, device=device.type, in_blocks=blocks)
+    planned = make(shape)
+    if planned.checkpointing and shape.trace and shape.trace.packed:  # then rows are padded
+        shape = replace(shape, trace=walk(packed=False))
+        planned = make(shape)
+    notes += adapting.notes(project, weights)
     against += _data(project, prepared, config, skeleton)
     against += _environment(project, config, device) + several.flaws(project, device)
     needed = (project.train.keep_checkpoints + 2) * 16 * (trainable + counted.held) + 32 * 1024 * 1024

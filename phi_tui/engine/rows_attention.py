@@ -43,6 +43,11 @@ def blocks(lengths: Sequence[int], device: Any = None) -> list[Block]:
     return found
 
 
+def block_length(length: int) -> int:
+    """Return how long the blocks of many rows of one length are."""
+    return max(1, TOGETHER // length) * length
+
+
 def _bias(group: Sequence[int], device: Any) -> Any:
     import torch
 

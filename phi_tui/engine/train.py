@@ -22,6 +22,7 @@ from phi_tui.atomic import folder as atomic_folder
 from phi_tui.atomic import settle, write_text
 from phi_tui.engine import (
     adapting,
+    batching,
     card,
     checkpoints,
     classify,
@@ -35,8 +36,7 @@ from phi_tui.engine import (
     several,
 )
 from phi_tui.engine import device as devices
-from phi_tui.engine.evaluate import Evaluation, batches, evaluate, row_lengths
-from phi_tui.engine.loss import collate, nll
+from phi_tui.engine.evaluate import Evaluation, evaluate, row_lengths
 from phi_tui.engine.memory import EVAL_TOKENS as EVAL_TOKENS
 from phi_tui.engine.preflight import Job
 from phi_tui.engine.unigram import unigram
@@ -111,12 +111,23 @@ class _Training:
         self.prompts = [] if self.labels else samples.choose(rows, self.project.train.samples, tokenizer)
         self.stops = [int(stop) for stop in tokenizer.convert_tokens_to_ids(list(self.job.prepared.template.stops))]
         self.questions = self._questions()
+        self.batching = batching.choose(
+            self.model,
+            self.project,
+            pad_id=self.pad_id,
+            labels=self.labels,
+            device=device,
+            precision=self.job.precision,
+            weights=self.job.weights,
+            processes=self.ranks.count,
+            checkpointing=self.job.plan.checkpointing,
+        )
         batch = self._batch_size()
         new = pretrain.from_scratch(self.project)  # random weights are no base; the least to beat is a unigram model
         self.baseline = {"unigram_perplexity": self._unigram_perplexity()} if new else {}
         base_perplexity = None if new else self.ranks.from_first(self._base_perplexity)
         trainer, cadence = self._trainer(batch)
-        self.say("phase", name="train", steps=self.job.plan.steps)
+        self.say("phase", name="train", steps=self.job.plan.steps, detail=self.batching.said)
         try:
             trainer, cadence = self._to_the_end(trainer, cadence, batch)
         except KeyboardInterrupt:
@@ -230,8 +241,9 @@ class _Training:
         args = arguments(
             settings,
             seed=self.project.seed,
-            batch_size=batch[0],
-            grad_accum=batch[1],
+            # A step's rows come as one, and are cut into batches of a bounded number of tokens.
+            batch_size=batch[0] if self.ranks.count > 1 else batch[0] * batch[1],
+            grad_accum=batch[1] if self.ranks.count > 1 else 1,
             precision=job.precision,
             output=self.run.path,
             checkpointing=job.plan.checkpointing,
@@ -250,9 +262,8 @@ class _Training:
             model=self.model,
             args=args,
             train_dataset=self.train_rows,
-            data_collator=self._collated,
-            labels=self.labels,
-            pad_id=self.pad_id,
+            data_collator=self._collator(batch[0]),
+            batching=self.batching,
             callbacks=callbacks,
         )
         from transformers import PrinterCallback, ProgressCallback
@@ -295,8 +306,12 @@ class _Training:
             trainer, cadence = self._trainer(batch)
             trainer.tokens_seen = seen
 
-    def _collated(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
-        return classify.collate(rows, self.pad_id, self.labels) if self.labels else collate(rows, self.pad_id)
+    def _collator(self, batch: int) -> Callable[[list[dict[str, Any]]], dict[str, Any]]:
+        """What a step's rows become; no batch holds more tokens than `batch` of the longest rows."""
+        if self.ranks.count > 1:
+            return self.batching.collate
+        budget = batch * self.job.prepared.ready.train.longest
+        return lambda rows: {"parts": self.batching.parts(rows, budget)}
 
     def evaluation(self) -> Evaluation:
         """Evaluate the model as it is now on the whole validation set."""
@@ -313,7 +328,7 @@ class _Training:
             lambda budget: measured(
                 self.model,
                 self.validation_rows,
-                pad_id=self.pad_id,
+                batching=self.batching,
                 token_budget=budget,
                 autocast=self._autocast,
                 on_progress=progress,
@@ -453,23 +468,23 @@ class _Training:
 
         def rows(count: int) -> None:
             picked = self.train_rows[longest[:count]]
-            batch = self._collated(
+            batch = self.batching.collate(
                 [dict(zip(picked, values, strict=True)) for values in zip(*picked.values(), strict=True)]
             )
             self.model.train()
             try:
-                batch = {name: tensor.to(self.job.device.type) for name, tensor in batch.items()}
+                batch = batching.moved(batch, self.job.device.type)
                 with self._autocast():
-                    loss = classify.loss(self.model, batch, self.labels) if self.labels else nll(self.model, batch)
+                    loss = self.batching.loss(self.model, batch)
                 loss.backward()
             finally:
                 self.model.zero_grad(set_to_none=True)
 
         def validation() -> None:
             budget = EVAL_TOKENS[self.job.device.type]
-            largest = self.validation_rows.select(batches(row_lengths(self.validation_rows), budget)[0])
+            largest = self.validation_rows.select(self.batching.cut(row_lengths(self.validation_rows), budget)[0])
             evaluated = functools.partial(classify.evaluate, labels=self.labels) if self.labels else evaluate
-            evaluated(self.model, largest, pad_id=self.pad_id, token_budget=budget, autocast=self._autocast)
+            evaluated(self.model, largest, batching=self.batching, token_budget=budget, autocast=self._autocast)
 
         return measured.Rehearsal(rows, validation if len(self.validation_rows) else None)
 

@@ -25,10 +25,10 @@ from transformers import (
 )
 
 from phi_tui import schedules
-from phi_tui.engine import checkpoints, classify, optimisers, ranks, starts
+from phi_tui.engine import checkpoints, optimisers, ranks, starts
+from phi_tui.engine.batching import Batching, tokens
 from phi_tui.engine.evaluate import Evaluation
-from phi_tui.engine.labels import Labels
-from phi_tui.engine.loss import IGNORED, nll, trained_tokens
+from phi_tui.engine.loss import IGNORED
 from phi_tui.schema import Lora, Train
 
 Say = Callable[..., None]
@@ -58,13 +58,12 @@ class PhiTrainer(Trainer):
         keep_best: Callable[[], None],
         speak: Callable[[int], None],
         say: Say,
-        labels: Labels | None = None,
-        pad_id: int = 0,
+        batching: Batching,
         **standard: Any,
     ) -> None:
         super().__init__(**standard)
         self.ranks = ranks.here()
-        self._pad_id = pad_id
+        self._batching = batching
         self.settings = settings
         self.lora = lora
         self.window_tokens: torch.Tensor | int = 0
@@ -79,32 +78,40 @@ class PhiTrainer(Trainer):
         self._staging: str | None = None
         # compute_loss divides by the window's trained tokens itself, whatever the model's forward accepts.
         self.model_accepts_loss_kwargs = True
-        self._loss_shifts_labels = labels is None
-        self.labels = labels
+        self._loss_shifts_labels = batching.labels is None
 
     def compute_loss(
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
         """Return the batch's share of the mean loss over the accumulation window."""
-        if self.labels is not None:
-            count = num_items_in_batch if num_items_in_batch is not None else inputs["labels"].numel()
-            loss = classify.loss(model, inputs, self.labels) / count
-        else:
-            count = num_items_in_batch if num_items_in_batch is not None else trained_tokens(inputs["labels"])
-            loss = nll(model, inputs) / count
+        count = num_items_in_batch if num_items_in_batch is not None else self._get_num_items_in_batch([inputs], None)
+        loss = self._batching.loss(model, inputs) / count
         if num_items_in_batch is not None and self.args.average_tokens_across_devices:
             loss = loss * self.accelerator.num_processes  # the gradient is averaged over devices afterwards
         return (loss, None) if return_outputs else loss
 
+    def training_step(self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None) -> Any:
+        """Run a step's batches forward and backward, and return their loss: each one's share of the step's mean."""
+        if "parts" not in inputs:
+            return super().training_step(model, inputs, num_items_in_batch)
+        return sum(super(PhiTrainer, self).training_step(model, part, num_items_in_batch) for part in inputs["parts"])
+
     def get_batch_samples(self, *window: Any, **more: Any) -> tuple[list[Any], Any]:
         """Collect a window's batches, and count the tokens in them without waiting for the device."""
         batches, items = super().get_batch_samples(*window, **more)
-        self.window_tokens = sum(batch["attention_mask"].sum() for batch in batches)
+        self.window_tokens = sum(tokens(batch) for batch in _flat(batches))
         if self.ranks.count > 1:
             # Rows that only fill up an epoch's last step have no label at all, and do not count.
             rows = [batch["attention_mask"][(batch["labels"] != IGNORED).any(dim=1)] for batch in batches]
             self.window_tokens = sum(self.ranks.gather(sum(int(mask.sum()) for mask in rows)))
         return batches, items
+
+    def _get_num_items_in_batch(self, batch_samples: list[Any], device: Any) -> Any:
+        return super()._get_num_items_in_batch(_flat(batch_samples), device or self.args.device)
+
+    def floating_point_ops(self, inputs: dict[str, Any]) -> int:
+        """Return the library's count for a step's batches."""
+        return sum(int(super(PhiTrainer, self).floating_point_ops(part)) for part in _flat([inputs]))
 
     def get_train_dataloader(self) -> Any:
         """Give each of several processes its share of the rows that one would take for a step."""
@@ -114,7 +121,7 @@ class PhiTrainer(Trainer):
 
         rows, batch = self.train_dataset, self._train_batch_size
         pin = self.args.dataloader_pin_memory
-        made = shares.loader(rows, batch, self.ranks.count, self._pad_id, self.data_collator, pin=pin)
+        made = shares.loader(rows, batch, self.ranks.count, self._batching.pad_id, self.data_collator, pin=pin)
         return self.accelerator.prepare(made)
 
     def create_optimizer(self, model: Any = None) -> Any:
@@ -232,6 +239,11 @@ class PhiTrainer(Trainer):
         return checkpoints.size(self._checkpoint_folder) or 12 * trained
 
 
+def _flat(batches: list[Any]) -> list[Any]:
+    """A step's batches, whether they come one by one or as the parts of one."""
+    return [part for batch in batches for part in batch.get("parts", [batch])]
+
+
 class Patience(EarlyStoppingCallback):
     """Early stopping whose count survives a resume; the best adapter is kept by the trainer, not reloaded here."""
 
@@ -312,8 +324,8 @@ class Cadence(TrainerCallback):
             return
         seconds = time.perf_counter() - self._step_began
         self.loop_seconds += seconds
-        tokens = int(self.trainer.window_tokens)
-        self.trainer.tokens_seen += tokens
+        seen = int(self.trainer.window_tokens)
+        self.trainer.tokens_seen += seen
         if state.global_step % self._every == 0 or state.global_step in (1, state.max_steps):
             self._say(
                 "step",
@@ -324,7 +336,7 @@ class Cadence(TrainerCallback):
                 lr=logs["learning_rate"],
                 grad_norm=logs.get("grad_norm"),
                 tokens=self.trainer.tokens_seen,
-                tokens_per_second=round(tokens / seconds, 1) if seconds else None,
+                tokens_per_second=round(seen / seconds, 1) if seconds else None,
             )
 
 
@@ -340,7 +352,7 @@ def arguments(
     on_gpu: bool,
 ) -> TrainingArguments:
     """Return the Trainer's arguments; evaluation, saving and logging are driven by `Cadence`."""
-    return TrainingArguments(
+    made = TrainingArguments(
         output_dir=str(output),
         num_train_epochs=settings.epochs,
         max_steps=settings.max_steps or -1,
@@ -377,3 +389,6 @@ def arguments(
         disable_tqdm=True,
         push_to_hub=False,
     )
+    if made.device.type == "cuda":
+        made._n_gpu = 1  # several GPUs in one process would multiply the rows of a step; launch.processes is the way
+    return made

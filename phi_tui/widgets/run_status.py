@@ -74,7 +74,7 @@ def lines(
     """Return the three lines for `width` cells."""
     words, style = _WORDS[state]
     first = Text.assemble((words, style), "  ", (clean(name, one_line=True), "bold"), no_wrap=True)
-    phase = _phase(shot) if state == "running" else clean(shot.message, one_line=True, limit=300)
+    phase = _phase(shot) if state == "running" else clean(shot.message.partition("\n")[0], one_line=True, limit=300)
     if phase:
         first.append(f"  {phase}")
     first.truncate(width, overflow="ellipsis")

@@ -8,7 +8,8 @@ import pytest
 import tiny_bases
 
 from phi_tui.engine import loading
-from phi_tui.engine.evaluate import batches, evaluate, row_lengths
+from phi_tui.engine.batching import Batching
+from phi_tui.engine.evaluate import evaluate, row_lengths
 from phi_tui.engine.loss import collate, nll, trained_tokens
 
 
@@ -68,16 +69,9 @@ def test_perplexity_does_not_depend_on_the_batching(model: Any, budget: int) -> 
 
     rows = rows_of(model)
     total, count = reference(model, rows)
-    found = evaluate(model, datasets.Dataset.from_list(rows), pad_id=0, token_budget=budget)
+    found = evaluate(model, datasets.Dataset.from_list(rows), batching=Batching(0), token_budget=budget)
     assert found.tokens == count
     assert found.perplexity == pytest.approx(math.exp(total / count), rel=1e-5)
-
-
-def test_batches_hold_every_row_once_within_the_budget() -> None:
-    lengths = [3, 50, 7, 7, 1, 20, 20, 64, 2]
-    made = batches(lengths, 64)
-    assert sorted(row for batch in made for row in batch) == list(range(len(lengths)))
-    assert all(len(batch) == 1 or max(lengths[row] for row in batch) * len(batch) <= 64 for batch in made)
 
 
 def test_row_lengths_are_read_without_the_tokens() -> None:
@@ -91,4 +85,10 @@ def test_an_evaluation_can_be_cut_short(model: Any) -> None:
     import datasets
 
     with pytest.raises(KeyboardInterrupt):
-        evaluate(model, datasets.Dataset.from_list(rows_of(model)), pad_id=0, token_budget=1, cancelled=lambda: True)
+        evaluate(
+            model,
+            datasets.Dataset.from_list(rows_of(model)),
+            batching=Batching(0),
+            token_budget=1,
+            cancelled=lambda: True,
+        )

@@ -28,11 +28,11 @@ def weights(figures: dict[str, Any]) -> str:
     return sha256(Path(figures["adapter"]) / "adapter_model.safetensors")
 
 
-def traced(folder: Path, settings: dict[str, Any] | None = None) -> memory_trace.Trace:
+def traced(folder: Path, settings: dict[str, Any] | None = None, **more: Any) -> memory_trace.Trace:
     made = Project(name="x", **(settings or {}))
     skeleton = targets.skeleton(folder)
     names = [] if made.train.method == "full" else targets.resolve(skeleton, made.lora.targets)
-    found = memory_trace.trace(skeleton, made, names, None, "float32", "fp32")
+    found = memory_trace.trace(skeleton, made, names, None, "float32", "fp32", **more)
     assert found is not None
     return found
 
@@ -71,6 +71,22 @@ def test_what_the_walk_finds_is_what_autograd_keeps(tmp_path: Path, kind: tiny_b
         assert estimated == pytest.approx(kept(folder, rows, length), rel=0.05)
 
 
+@pytest.mark.parametrize("longest", [64, 400])
+def test_what_a_pack_keeps_is_what_its_layers_write_down(tmp_path: Path, longest: int) -> None:
+    folder = tiny_bases.make("llama", tmp_path / "base")
+    found = traced(folder, {"lora": {"dropout": 0.0}}, packed=True, longest=longest)
+    config = loading.config(folder)
+    wide, low, heads = config.hidden_size, config.num_key_value_heads * config.head_dim, config.num_attention_heads
+    numbers = wide + (wide + 2 * low) + wide + wide + 2 * config.intermediate_size  # x, qkv, attended, h, gate and up
+    numbers += 2 + 7 * Project(name="x").lora.rank  # two norms, and what each adapter's A makes
+    assert found.packed
+    assert found.layer.each_token == pytest.approx(4 * numbers, rel=0.02)
+    assert found.layer.each_pair == pytest.approx(4 * heads if longest == 64 else 0, abs=0.5)
+    padded = traced(folder)
+    assert not padded.packed
+    assert found.layer.each_token < padded.layer.each_token
+
+
 def test_eager_attention_is_seen_to_grow_with_the_square_of_the_length(tmp_path: Path) -> None:
     eager = traced(tiny_bases.make("gpt_neo", tmp_path / "neo"))
     flash = traced(tiny_bases.make("llama", tmp_path / "llama"))
@@ -96,10 +112,10 @@ def test_a_longer_row_a_larger_batch_and_a_larger_rank_take_more(tmp_path: Path)
 def test_an_architecture_that_cannot_be_walked_through_is_estimated_by_formula(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(*_: Any) -> Any:
+    def broken(*_: Any, **__: Any) -> Any:
         raise RuntimeError("data-dependent")
 
-    monkeypatch.setattr(memory_trace, "_walked", broken)
+    monkeypatch.setattr(memory_trace, "_model", broken)
     monkeypatch.setattr(memory_trace, "_traces", {})
     job = pipeline.ready(project.load(projects.make(tmp_path)), tmp_path, Workspace(tmp_path), lambda *_, **__: None)
     assert job.shape.trace is None

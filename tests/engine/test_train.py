@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 
 from phi_tui import run
 from phi_tui.engine import checkpoints
+from phi_tui.engine.batching import Batching
 from phi_tui.engine.checkpoints import sha256
 from phi_tui.errors import Refusal, Stopped, TrainingFailed
 from phi_tui.workspace import Workspace
@@ -160,12 +161,24 @@ def test_the_loss_of_a_step_is_the_mean_over_its_trained_tokens_whatever_the_bat
         assert a["grad_norm"] == pytest.approx(b["grad_norm"], rel=1e-4)
 
 
-def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_adapter(tmp_path: Path) -> None:
+@pytest.mark.parametrize("injected", [False, True], ids=["it diverges", "one bad batch in packs"])
+def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_adapter(
+    tmp_path: Path, injected: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     file = projects.make(tmp_path, settings="eval_every = 2\nmax_grad_norm = 0.0")
+    settings = ["train.scheduler=constant", "train.epochs=400", "train.warmup=0"]
+    if injected:
+        whole, calls = Batching.loss, iter(range(1_000))
+
+        def loss(self: Batching, model: Any, batch: Any) -> Any:
+            found = whole(self, model, batch)
+            return found * math.nan if model.training and next(calls) == 5 else found
+
+        monkeypatch.setattr(Batching, "loss", loss)
+    else:
+        settings += ["train.learning_rate=10.0", "train.packing=false"]
     with pytest.raises(TrainingFailed, match="not finite"):
-        projects.execute(
-            file, "train.learning_rate=10.0", "train.scheduler=constant", "train.epochs=400", "train.warmup=0"
-        )
+        projects.execute(file, *settings)
     failed = run.listed(Workspace(tmp_path), "toy")[0]
     assert failed.state() == "failed"
     kept = load_file(str(failed.adapter / "adapter_model.safetensors"))
@@ -238,7 +251,7 @@ def test_a_lock_names_each_drift(tmp_path: Path) -> None:
 
 
 def test_gradient_checkpointing_changes_nothing_but_memory(tmp_path: Path) -> None:
-    file = projects.make(tmp_path, settings="max_steps = 3")
+    file = projects.make(tmp_path, settings="max_steps = 3\npacking = false")
     plain = projects.execute(file, "train.gradient_checkpointing=false")
     saving = projects.execute(file, "train.gradient_checkpointing=true")
     for a, b in zip(projects.events(plain, "step"), projects.events(saving, "step"), strict=True):

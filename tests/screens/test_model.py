@@ -274,7 +274,7 @@ def test_a_base_can_be_typed_with_a_revision_and_a_wrong_one_is_told(place: Path
         await pilot.press("t")
         await until(pilot, lambda: isinstance(pilot.app.screen, AskText))
         await pilot.press("n", "o", "enter")
-        await sees(pilot, "no Hub id")
+        await sees(pilot, "(org/name) either")
         assert isinstance(pilot.app.screen, AskText)
         pilot.app.screen.query_one(Input).value = "me/mine@v1.0"
         await pilot.press("enter")
