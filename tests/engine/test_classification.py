@@ -184,7 +184,14 @@ def test_numbers_are_learnt_on_their_own_scale(tmp_path: Path) -> None:
     assert 900 < none < 1090 < 1110 < four < 1300
 
 
-@pytest.mark.parametrize(("task", "stop_at"), [("classification", 3), ("multi-label", 8), ("regression", 10)])
+@pytest.mark.parametrize(
+    ("task", "stop_at"),
+    [
+        ("classification", 3),
+        pytest.param("multi-label", 8, marks=pytest.mark.slow),
+        pytest.param("regression", 10, marks=pytest.mark.slow),
+    ],
+)
 def test_a_stopped_run_resumes_to_the_bytes_of_an_unstopped_one(tmp_path: Path, task: str, stop_at: int) -> None:
     rows = {"classification": classes, "multi-label": several, "regression": amounts}[task](40)
     settings = "epochs = 2.0\nsave_every = 5"
