@@ -82,14 +82,15 @@ def evaluate_only(file: Path, run_id: str, options: Options) -> int:
     place = for_project(file, options.workspace)
 
     def work(reporter: Reporter, stop: threading.Event, console: Any) -> dict[str, Any]:
+        from phi_tui import answer_scores
         from phi_tui.engine import scores
         from phi_tui.engine.measure import measure
 
         figures = measure(loaded, file.absolute().parent, place, run_id, reporter.say)
-        for name in ("base_perplexity", "perplexity"):
-            if figures[name] is not None:
-                reporter.line(f"{name.replace('_', ' '):<16} {figures[name]:.4f}", "bold")
-        for name, text in scores.lines(figures):
+        for name in ("unigram_perplexity", "base_perplexity", "perplexity"):
+            if figures.get(name) is not None:
+                reporter.line(f"{name.replace('_', ' '):<18} {figures[name]:.4f}", "bold")
+        for name, text in (*scores.lines(figures), *answer_scores.lines(figures)):
             reporter.line(f"{name:<16} {text}", "bold")
         return figures
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from phi_tui import run
-from phi_tui.engine import adapting, batching, classify, loading, preflight
+from phi_tui.engine import adapting, batching, classify, loading, preflight, pretrain, scoring, unigram
 from phi_tui.engine import device as devices
 from phi_tui.engine.evaluate import evaluate
 from phi_tui.engine.prepare import prepare
@@ -22,6 +22,9 @@ def measure(
     project: Project, root: Path, workspace: Workspace, run_id: str, say: Callable[..., None]
 ) -> dict[str, Any]:
     """Return run, adapter, perplexity, base_perplexity, eval_loss and the number of predicted tokens.
+
+    With train.score also the scores of the answers; with a head its figures.  A model from scratch has no base: what a
+    unigram model reaches stands in its place.
 
     The run is the one called `run_id`, else the newest with an adapter; without any only the base is measured.
     Raises Refusal when there are no validation rows.
@@ -54,18 +57,23 @@ def measure(
         weights=job.weights,
     )
 
+    asked: list[scoring.Question] = [] if known else scoring.questions(project, prepared, scoring.room(model))
+
     def perplexity(model: Any, what: str) -> Any:
         say("phase", name="evaluate", detail=what)
-        return (functools.partial(classify.evaluate, labels=known) if known else evaluate)(
+        autocast = functools.partial(devices.autocast, job.device, job.precision)
+        found = (functools.partial(classify.evaluate, labels=known) if known else evaluate)(
             model,
             rows,
             batching=chosen(model.requires_grad_(False)),
             token_budget=EVAL_TOKENS[job.device.type],
-            autocast=lambda: devices.autocast(job.device, job.precision),
+            autocast=autocast,
             on_progress=lambda done, total: say("phase", name="evaluate", done=done, total=total),
         )
+        return scoring.with_scores(found, asked, model, project, prepared, autocast) if asked else found
 
-    base = perplexity(model, "the base")
+    new = pretrain.from_scratch(project)  # random weights are no base
+    base = None if new else perplexity(model, "the base")
     adapted = None
     if found and adapting.is_whole(found.result_folder):
         del model
@@ -78,10 +86,15 @@ def measure(
         "adapter": str(found.result_folder) if found else None,
         "eval_loss": adapted.loss if adapted else None,
         "perplexity": adapted.perplexity if adapted else None,
-        "base_perplexity": base.perplexity,
-        "tokens": base.tokens,
+        "base_perplexity": base.perplexity if base else None,
+        "tokens": base.tokens if base else adapted.tokens if adapted else 0,
     }
-    return figures | classify.figures(adapted, base.event()) if known else figures
+    if new:
+        train = load_from_disk(str(prepared.ready.folder))["train"]
+        figures["unigram_perplexity"] = unigram.unigram(train, rows, len(prepared.tokenizer)).perplexity
+    if known:
+        return figures | classify.figures(adapted, base.event() if base else None)
+    return figures | (scoring.figures(adapted or base, base.event() if base else None) if asked else {})
 
 
 def _run_of(project: Project, workspace: Workspace, run_id: str) -> run.Run | None:

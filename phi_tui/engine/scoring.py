@@ -7,19 +7,26 @@ no weight is touched, so a run with a score and one without end at the same byte
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 import string
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from phi_tui.answer_scores import NAMES
 from phi_tui.engine import source_cut
+from phi_tui.engine.evaluate import Evaluation
+from phi_tui.engine.loading import pad_id
 from phi_tui.engine.render import Encoder, Template, TemplateMismatch, segments
 from phi_tui.schema import Project
+
+if TYPE_CHECKING:
+    from phi_tui.engine.prepare import Prepared
 
 BATCH_TOKENS = 4096
 """Tokens, prompts padded and answers at their longest, that are generated at a time.
@@ -204,6 +211,53 @@ def _batches(questions: Sequence[Question], max_tokens: int) -> list[list[Questi
         else:
             out.append([question])
     return out
+
+
+def questions(project: Project, prepared: Prepared, room: int) -> list[Question]:
+    """Return the validation rows whose answers a project scores; none where it asks for no score."""
+    train, data = project.train, project.data
+    if train.score == "none":
+        return []
+    return choose(
+        prepared.rows,
+        train.score_rows,
+        prepared.template,
+        prepared.tokenizer,
+        limit=data.max_length,
+        cut_source=data.cut == "source",
+        room=room,
+    )
+
+
+def room(model: Any) -> int:
+    """Return how many tokens a model's context holds."""
+    return int(getattr(model.config, "max_position_embeddings", 0) or 1_048_576)
+
+
+def with_scores(
+    found: Evaluation,
+    asked: Sequence[Question],
+    model: Any,
+    project: Project,
+    prepared: Prepared,
+    autocast: Callable[[], Any],
+    cancelled: Callable[[], bool] = lambda: False,
+) -> Evaluation:
+    """Let a model answer `asked` and return the evaluation with the scores beside the loss; as `score`."""
+    began, tokenizer = time.perf_counter(), prepared.tokenizer
+    scores = score(
+        project.train.score,
+        model,
+        tokenizer,
+        asked,
+        max_tokens=project.train.score_tokens,
+        context=room(model),
+        stops=[int(stop) for stop in tokenizer.convert_tokens_to_ids(list(prepared.template.stops))],
+        pad_id=pad_id(tokenizer),
+        autocast=autocast,
+        cancelled=cancelled,
+    )
+    return dataclasses.replace(found, scores=scores, seconds=found.seconds + time.perf_counter() - began)
 
 
 def figures(final: Any, base: dict[str, Any] | None) -> dict[str, Any]:

@@ -46,8 +46,6 @@ def flaws(project: Project, device: Any) -> list[str]:
     if count == 1:
         return []
     found = []
-    if project.model.task != "causal-lm":
-        found.append(f"launch.processes: {project.model.task} trains on one process: set it to 1")
     rows = project.train.batch_size * project.train.grad_accum
     if rows % count:
         found.append(

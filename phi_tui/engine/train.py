@@ -6,7 +6,6 @@ one model may be loaded in a process that trains: loading another changes proces
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import gc
 import json
@@ -363,43 +362,19 @@ class _Training:
 
     def _questions(self) -> list[scoring.Question]:
         """The validation rows whose answers are scored; none where no score is asked for."""
-        train, data, prepared = self.project.train, self.project.data, self.job.prepared
-        if train.score == "none" or not len(self.validation_rows):
+        if self.project.train.score == "none" or not len(self.validation_rows):
             return []
-        room = self._context()
-        questions = scoring.choose(
-            prepared.rows,
-            train.score_rows,
-            prepared.template,
-            prepared.tokenizer,
-            limit=data.max_length,
-            cut_source=data.cut == "source",
-            room=room,
-        )
+        room = scoring.room(self.model)
+        questions = scoring.questions(self.project, self.job.prepared, room)
         if not questions:
             self.say("warning", message=f"no validation row can be answered in {room} tokens: there is no score")
         return questions
 
     def _with_scores(self, found: Evaluation) -> Evaluation:
         """Let the model answer the fixed questions and put the scores beside the loss; raises KeyboardInterrupt."""
-        train, began = self.project.train, time.perf_counter()
         self.say("phase", name="evaluate", detail=f"scoring {len(self.questions)} answers")
-        scores = scoring.score(
-            train.score,
-            self.model,
-            self.job.prepared.tokenizer,
-            self.questions,
-            max_tokens=train.score_tokens,
-            context=self._context(),
-            stops=self.stops,
-            pad_id=self.pad_id,
-            autocast=self._autocast,
-            cancelled=self.stop_asked,
-        )
-        return dataclasses.replace(found, scores=scores, seconds=found.seconds + time.perf_counter() - began)
-
-    def _context(self) -> int:
-        return int(getattr(self.model.config, "max_position_embeddings", 0) or 1_048_576)
+        about = (self.questions, self.model, self.project, self.job.prepared)
+        return scoring.with_scores(found, *about, self._autocast, self.stop_asked)
 
     def _unigram_perplexity(self) -> float | None:
         """What a model that knows the tokens' frequencies and nothing else has on the validation rows."""

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from phi_tui import project, run
+from phi_tui.cli import main
 from phi_tui.engine import pipeline, scoring
 from phi_tui.engine.checkpoints import sha256
 from phi_tui.engine.prepare import prepare
@@ -222,11 +223,17 @@ def test_scores_are_in_events_and_figures_beside_the_base_s_and_change_no_byte(t
     assert "token_f1" in (Path(scored["adapter"]) / "README.md").read_text()
 
 
-def test_a_run_that_learns_its_rows_by_heart_scores_higher_than_the_base(tmp_path: Path) -> None:
+def test_a_run_that_learns_its_rows_by_heart_scores_higher_than_the_base(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     rows = [{"source": f"{'abcdefgh'[n % 8]} words {n}", "summary": "one two three four"} for n in range(30)]
     file = make(tmp_path, rows, 'template = "summarisation"', f'score = "rouge-l"\n{SCORED}')
     figures = projects.execute(file, "train.epochs=6", "train.learning_rate=2e-2")
     assert figures["rouge_l"] > 0.6 > figures["base_rouge_l"]
+    assert main(["eval", str(file), "--json"]) == 0  # loaded afresh, it scores the same
+    again = json.loads(capfd.readouterr().out)
+    assert again["rouge_l"] == pytest.approx(figures["rouge_l"], abs=1e-6)
+    assert again["base_rouge_l"] == pytest.approx(figures["base_rouge_l"], abs=1e-6)
 
 
 def test_a_scored_run_that_was_stopped_resumes_to_the_same_bytes_and_scores(tmp_path: Path) -> None:

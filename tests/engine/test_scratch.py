@@ -271,12 +271,19 @@ def test_without_packing_a_row_is_a_text_and_both_ways_of_tokens_lie_side_by_sid
 
 def test_a_pretrained_model_speaks_and_is_a_base_for_a_fine_tune(tmp_path: Path) -> None:
     from phi_tui.engine import chat
+    from phi_tui.engine.measure import measure
 
     file = make(tmp_path, "heads = 2")
-    figures = projects.execute(file, "scratch.context=128", "data.max_length=32")
-    loaded = project.load(file)
+    shorter = ("scratch.context=128", "data.max_length=32")
+    figures = projects.execute(file, *shorter)
+    loaded = project.load(file, shorter)
     folder = Path(figures["adapter"])
-    speaker = chat.load(loaded, tmp_path, Workspace(tmp_path), folder)
+    place = Workspace(tmp_path)
+    measured = measure(loaded, tmp_path, place, "", lambda *_, **__: None)
+    assert measured["base_perplexity"] is None  # random weights are no base
+    assert measured["perplexity"] == pytest.approx(figures["perplexity"], rel=1e-5)
+    assert measured["unigram_perplexity"] == pytest.approx(figures["unigram_perplexity"])
+    speaker = chat.load(loaded, tmp_path, place, folder)
     assert speaker.template.name == "plain"
     settings = loaded.chat.model_copy(update={"max_tokens": 8})
     answer = speaker.answer([{"role": "user", "content": "the golden"}], settings, 1, lambda piece: None)

@@ -154,3 +154,21 @@ def test_a_signal_to_the_command_ends_every_process(tmp_path: Path, how: signal.
     while children_of(one):
         assert time.monotonic() < until, "a trainer process outlived its command"
         time.sleep(0.1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("task", ["classification", "regression"])
+def test_a_head_learns_the_same_on_two_processes(tmp_path: Path, task: str) -> None:
+    from engine import test_classification
+
+    rows = {"classification": test_classification.classes, "regression": test_classification.amounts}[task](30)
+    # A batch of four rows does not divide what is left: rows without a label fill the last step up.
+    settings = (*EXACT, "train.batch_size=4", "train.grad_accum=2")
+    alone = projects.execute(test_classification.make(tmp_path / "one", task, rows), *settings)
+    both = projects.execute(test_classification.make(tmp_path / "two", task, rows), *settings, TWO)
+    ours, theirs = projects.events(both, "step"), projects.events(alone, "step")
+    assert [event["step"] for event in ours] == [event["step"] for event in theirs]
+    for one, other in zip(ours, theirs, strict=True):
+        assert one["loss"] == pytest.approx(other["loss"], rel=1e-4)
+        assert one["grad_norm"] == pytest.approx(other["grad_norm"], rel=1e-3)
+    assert both["eval_loss"] == pytest.approx(alone["eval_loss"], rel=1e-4)
