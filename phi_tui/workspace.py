@@ -70,7 +70,9 @@ def checked_name(name: str) -> str:
 def make_folder(path: Path) -> None:
     """Create `path` and its parents for this user alone (0700); an InputError says why it cannot be."""
     try:
-        path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for missing in reversed([one for one in (path, *path.parents) if not one.exists()]):
+            missing.mkdir(exist_ok=True, mode=0o700)  # with parents=True the mode would be the last one's alone
+        path.mkdir(exist_ok=True)
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else str(error)
         raise InputError(
