@@ -60,6 +60,8 @@ def examine_machine(workspace: Path | None) -> int:
             "installed" if importlib.util.find_spec("bitsandbytes") else "missing: no quantised bases",
         ),
     ]
+    if found.type == "cpu" and (unused := device.unused_gpu()):
+        lines.append(("GPU", unused))
     if found.type == "cuda":
         flash = importlib.util.find_spec("flash_attn") is not None
         lines.append(("flash-attn", "installed" if flash else "not installed: SDPA is used"))

@@ -7,6 +7,8 @@ import pytest
 
 from phi_tui import atomic
 
+LINUX = pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="descriptors are looked up in /proc")
+
 
 def _fill(target: Path, text: str) -> None:
     with atomic.folder(target) as staged:
@@ -31,6 +33,38 @@ def test_a_folder_takes_the_place_of_another_and_leaves_nothing(
     _fill(tmp_path / "a", "new")
     assert (tmp_path / "a" / "below" / "file").read_text() == "new"
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+@LINUX
+def test_all_is_on_the_disk_before_it_has_its_name_and_the_name_after(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a power cut leaves: names are never ahead of what they name."""
+    done: list[str] = []
+    fsync, rename, replace = os.fsync, os.rename, os.replace
+
+    def synced(handle: int) -> None:
+        done.append(f"sync {Path(os.readlink(f'/proc/self/fd/{handle}')).name}")
+        fsync(handle)
+
+    def renamed(source: Path, target: Path) -> None:
+        done.append("rename")
+        rename(source, target)
+
+    def replaced(source: str, target: Path) -> None:
+        done.append("rename")
+        replace(source, target)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(os, "rename", renamed)
+    monkeypatch.setattr(os, "replace", replaced)
+    _fill(tmp_path / "a", "x")
+    assert done[-2:] == ["rename", f"sync {tmp_path.name}"]
+    assert {"sync file", "sync below"} <= set(done[:-2]) and len(done) == 5
+    done.clear()
+    atomic.write_text(tmp_path / "b", "y")
+    assert [one.split(" ")[0] for one in done] == ["sync", "rename", "sync"]
+    assert done[-1] == f"sync {tmp_path.name}"
 
 
 def test_what_a_dead_process_left_is_put_right(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import contextlib
 import os
 import platform
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 from phi_tui.errors import Refusal
@@ -42,6 +43,33 @@ def current() -> Device:
     if torch.backends.mps.is_available():
         return Device("mps", "Apple GPU", memory, True, threads)
     return Device("cpu", _cpu_name(), memory, _cpu_has_bf16(), threads)
+
+
+def unused_gpu(system: Path = Path("/")) -> str:
+    """Return why an NVIDIA GPU that is in this machine cannot be used; empty where it can, or where there is none.
+
+    `system` is the root of the file system that says what the machine has.
+    """
+    import torch
+
+    if torch.cuda.is_available() or not _has_nvidia_card(system / "sys" / "bus" / "pci" / "devices"):
+        return ""
+    if not (system / "proc" / "driver" / "nvidia" / "version").is_file():
+        why = "its driver is not loaded: nvidia-smi says more"
+    elif torch.version.cuda is None:
+        why = "this PyTorch is built for CPUs alone: install a CUDA build"
+    else:
+        why = f"its driver does not fit this PyTorch, built for CUDA {torch.version.cuda}: update one of them"
+    return f"an NVIDIA GPU is in this machine and cannot be used: {why}"
+
+
+def _has_nvidia_card(devices: Path) -> bool:
+    for one in devices.glob("*"):
+        with contextlib.suppress(OSError):
+            vendor, kind = ((one / name).read_text().strip() for name in ("vendor", "class"))
+            if vendor == "0x10de" and kind.startswith("0x03"):
+                return True
+    return False
 
 
 def precision(setting: str, device: Device, parameters: int, *, whole: bool = False) -> Precision:

@@ -140,6 +140,8 @@ def check(project: Project, prepared: Prepared, workspace: Workspace) -> Job:
         raise Refusal(
             "this run would fail or mislead:\n  - " + "\n  - ".join(against) if len(against) > 1 else against[0]
         )
+    if device.type == "cpu" and (unused := devices.unused_gpu()):
+        notes.append(f"{unused}; this run is on the CPU")
     notes += _notes(project, prepared, planned)
     if pretrain.from_scratch(project):
         notes += pretrain.notes(project, prepared.base.folder, prepared.ready, planned)

@@ -7,7 +7,7 @@ import pytest
 
 from phi_tui import resume_rules, run
 from phi_tui.engine.checkpoints import sha256
-from phi_tui.errors import Refusal, Stopped
+from phi_tui.errors import InputError, Refusal, Stopped
 from phi_tui.project import dump
 from phi_tui.schema import Project
 from phi_tui.workspace import Workspace
@@ -87,3 +87,17 @@ def test_every_setting_has_a_rule() -> None:
     for table, values in dump(Project(name="x"), defaults=True).items():
         for key in [f"{table}.{name}" for name in values] if isinstance(values, dict) else [table]:
             assert resume_rules.rule(key).why
+
+
+def test_a_data_file_that_vanished_is_named_and_the_run_goes_on_once_it_is_back(stopped: Path) -> None:
+    data = stopped.parent / "train.jsonl"
+    data.rename(stopped.parent / "elsewhere")
+    with pytest.raises(InputError, match=r"train\.jsonl"):
+        projects.execute(stopped, resume=True)
+    (stopped.parent / "elsewhere").rename(data)
+    assert projects.execute(stopped, resume=True)["steps"] == 8
+
+
+def test_a_run_that_died_before_it_had_a_lock_can_be_resumed(stopped: Path) -> None:
+    (_runs(stopped)[0].path / "lock.toml").unlink()
+    assert projects.execute(stopped, resume=True)["steps"] == 8
