@@ -111,3 +111,15 @@ def test_a_run_from_an_older_checkpoint_ends_where_the_first_one_did(tmp_path: P
     steps = [event["step"] for event in journal.read(second.journal) if event["kind"] == "step"]
     assert steps == list(range(1, 13))
     assert run.listed(place)[0] == second
+
+
+def test_a_run_that_was_begun_in_the_app_is_resumed_by_the_command_line(tmp_path: Path) -> None:
+    whole, place = _begin(tmp_path / "a")
+    launch.Here(whole, place)._thread.join()
+    cut, place = _begin(tmp_path / "b")
+    here = launch.Here(cut, place)
+    _until(lambda: _kinds(cut).count("step") >= 2)
+    here.stop_and_wait()
+    assert cut.state() == "stopped"
+    assert projects.execute(tmp_path / "b" / "toy.toml", resume=True)["run"] == cut.id
+    assert _weights(cut) == _weights(whole)
