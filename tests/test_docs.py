@@ -4,7 +4,7 @@ import importlib.util
 import re
 from pathlib import Path
 
-from phi_tui import project
+from phi_tui import project, resume_rules
 
 ROOT = Path(__file__).parent.parent
 
@@ -34,3 +34,16 @@ def test_the_first_level_holds_links_into_the_package() -> None:
     for name in ("screens", "styles"):
         assert (ROOT / name).is_symlink()
         assert (ROOT / name).resolve() == ROOT / "phi_tui" / name
+
+
+def test_the_promises_name_tests_that_are_there() -> None:
+    named = re.findall(
+        r"`(tests/[a-z_/]+\.py)::(test_[a-z0-9_]+)`", (ROOT / "docs" / "reliability.md").read_text("utf-8")
+    )
+    assert len(named) > 30
+    for file, test in named:
+        assert f"def {test}(" in (ROOT / file).read_text("utf-8"), f"{file} has no {test}"
+
+
+def test_the_table_of_what_may_change_on_a_resume_is_made_from_the_rules() -> None:
+    assert resume_rules.table() in (ROOT / "docs" / "reliability.md").read_text("utf-8")
