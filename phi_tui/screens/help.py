@@ -31,9 +31,9 @@ class Help(ModalScreen[None]):
         # Read now: once this page is up, the bindings that work are its own.
         self._keys = [
             (self._shown_key(active.binding), active.binding.description, active.binding.tooltip)
-            for active in explained.active_bindings.values()
+            for active in sorted(explained.active_bindings.values(), key=lambda active: not active.binding.id)
             if active.enabled and active.binding.description
-        ]
+        ]  # ours have ids, and come before the library's keys for scrolling and selecting
 
     def compose(self) -> ComposeResult:
         """The screen's own words, the field's, the keys."""
