@@ -60,11 +60,11 @@ what preflight says) stands beside the form, or behind **p** on a small screen.
         Binding(
             "p",
             "follows",
-            "What follows",
+            "Plan",
             id="hparams.follows",
             tooltip="Go to what follows from the settings, or back",
         ),
-        Binding("w", "save_as", "Save as", id="hparams.save-as", tooltip="Copy the project under a new name"),
+        Binding("w", "save_as", "Save as", show=False, id="hparams.save-as", tooltip="Copy the project under a new name"),
         Binding("u", "undo", "Undo", show=False, id="hparams.undo", tooltip="Take the last change back"),
         Binding(
             "ctrl+s", "saved", "Where saved", show=False, id="hparams.saved", tooltip="Everything is saved at once"

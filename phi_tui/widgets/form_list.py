@@ -42,7 +42,7 @@ class FormList(VerticalScroll, can_focus=True, inherit_bindings=False):
         Binding("right,l", "cycle(1)", "Next value", show=False, id="form.after", tooltip="The next of the values"),
         Binding("g", "golden", "Golden", id="form.golden", tooltip="Take the setting's golden value, or its next one"),
         Binding("r", "reset", "Default", id="form.reset", tooltip="Take the setting's default"),
-        Binding("D", "differing", "Differing", id="form.differing", tooltip="Only what differs from the defaults"),
+        Binding("D", "differing", "Diff", id="form.differing", tooltip="Only what differs from the defaults"),
         Binding("a", "advanced", "Fewer", show=False, id="form.advanced", tooltip="Hide or show what few need"),
         Binding("up,k", "move(-1)", "Up", show=False, id="form.up", tooltip="The setting above"),
         Binding("down,j", "move(1)", "Down", show=False, id="form.down", tooltip="The setting below"),
