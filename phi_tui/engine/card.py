@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from phi_tui import __version__
-from phi_tui.engine import adapting, label_card
+from phi_tui.engine import adapting, label_card, quantised
 from phi_tui.engine.labels import has_head
 from phi_tui.safe_text import clean
 from phi_tui.schema import Project
@@ -103,7 +104,7 @@ def _loading(project: Project) -> str:
 
 tokenizer = AutoTokenizer.from_pretrained("model")
 model = AutoModelForCausalLM.from_pretrained("model")"""
-    held = {
+    kinds = {
         "none": "",
         "int8": ", quantization_config=BitsAndBytesConfig(load_in_8bit=True)",
         "nf4": """,
@@ -112,9 +113,12 @@ model = AutoModelForCausalLM.from_pretrained("model")"""
         bnb_4bit_compute_dtype=torch.bfloat16,
     ),
 """,
-    }[project.model.quantization]
+    }
+    named = json.dumps([*quantised.HEADS, *quantised.SPARED])
+    kinds["nf4-mixed"] = kinds["nf4"].replace("    ),\n", f"        llm_int8_skip_modules={named},\n    ),\n")
+    held = kinds[project.model.quantization]
     more = ", BitsAndBytesConfig" if held else ""
-    first = "import torch\n" if project.model.quantization == "nf4" else ""
+    first = "import torch\n" if project.model.quantization.startswith("nf4") else ""
     return f"""{first}from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer{more}
 

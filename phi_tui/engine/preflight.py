@@ -87,7 +87,11 @@ def check(project: Project, prepared: Prepared, workspace: Workspace) -> Job:
         notes += label_checks.notes(project, prepared.labels)
     shape = replace(
         shape,
-        quantised=0 if project.model.quantization == "none" else targets.quantisable_parameters(skeleton),
+        quantised=0
+        if project.model.quantization == "none"
+        else targets.quantisable_parameters(
+            skeleton, quantised.SPARED if project.model.quantization == "nf4-mixed" else ()
+        ),
         quantised_bits=quantised.weight_bits(project.model.quantization),
         held=counted.held,
         whole=whole,

@@ -4,6 +4,9 @@ Quantisation is bitsandbytes': NF4 with double quantisation (QLoRA, Dettmers et 
 2022) on every linear layer but the output head; embeddings, norms and the head keep the type of the weights.  Nothing
 is upcast to fp32 for training, as peft's preparation does: norms compute in fp32 by themselves and the head's
 logits are cast, so the copy would cost memory and make the base of a chat another one than that trained on.
+
+"nf4-mixed" keeps the projections that end each MLP in the type of the weights: a quarter of the linear weights, and
+half of what 4 bits cost a small base (docs/methods.md has the figures).
 """
 
 from __future__ import annotations
@@ -15,18 +18,26 @@ from typing import Any
 
 from phi_tui.engine.device import Device
 
+SPARED = ("down_proj", "dense_4h_to_h", "mlp.c_proj", "fc2")
+"""What the projection that ends an MLP is called: llama and its kin, gpt_neox, gpt2 and gpt_neo, opt and phi."""
+HEADS = ("lm_head", "embed_out", "score")
+"""What output layers are called: they are left as they are by themselves only where nothing is named."""
 NF4_BITS = 4 + 8 / 64 + 32 / (64 * 256)
 """Bits a weight: 4, a byte of scale each 64 weights, and a float of scale each 256 such scales."""
 
 
 def config(kind: str, dtype: Any) -> Any:
-    """Return the library's configuration for `kind` ("int8" or "nf4"), computing in `dtype`."""
+    """Return the library's configuration for `kind` ("int8", "nf4" or "nf4-mixed"), computing in `dtype`."""
     from transformers import BitsAndBytesConfig
 
     if kind == "int8":
         return BitsAndBytesConfig(load_in_8bit=True)
     return BitsAndBytesConfig(
-        load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=dtype
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=dtype,
+        llm_int8_skip_modules=[*HEADS, *SPARED] if kind == "nf4-mixed" else None,  # named for int8, read for 4 bits too
     )
 
 
@@ -51,7 +62,7 @@ def is_quantised(model: Any) -> bool:
 
 def weight_bits(kind: str) -> float:
     """Return the bits that one quantised weight takes; 0 for "none".  int8 has a float a row on top, not counted."""
-    return {"none": 0.0, "int8": 8.0, "nf4": NF4_BITS}[kind]
+    return {"none": 0.0, "int8": 8.0, "nf4": NF4_BITS, "nf4-mixed": NF4_BITS}[kind]
 
 
 def flaws(kind: str, device: Device) -> list[str]:

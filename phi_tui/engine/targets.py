@@ -126,10 +126,14 @@ def adapted_shapes(model: Any, targets: list[str]) -> list[tuple[int, int]]:
     return [_shape(linear[name]) for name in adapted]
 
 
-def quantisable_parameters(model: Any) -> int:
-    """Return how many weights are held in fewer bits when the base is quantised: all linear layers but the head."""
+def quantisable_parameters(model: Any, spared: tuple[str, ...] = ()) -> int:
+    """Return how many weights are held in fewer bits when the base is quantised: all linear layers but the head.
+
+    `spared` are endings of the names of layers that are not.
+    """
     linear, heads = linear_layers(model), heads_of(model)
-    return sum(int(layer.weight.numel()) for name, layer in linear.items() if name not in heads)
+    kept = [layer for name, layer in linear.items() if name not in heads and not name.endswith(spared or ("\0",))]
+    return sum(int(layer.weight.numel()) for layer in kept)
 
 
 def linear_layers(model: Any) -> dict[str, Any]:

@@ -27,6 +27,7 @@ METHODS: dict[str, tuple[str, ...]] = {
     "pissa": ("lora.init=pissa",),
     "olora": ("lora.init=olora",),
     "nf4": ("model.quantization=nf4",),
+    "nf4-mixed": ("model.quantization=nf4-mixed",),
     "int8": ("model.quantization=int8",),
     "full": ("train.method=full", "train.learning_rate=1e-3"),
 }
@@ -59,12 +60,15 @@ def plain_base(folder: Path, quantization: str = "none") -> Any:
     more: dict[str, Any] = {}
     if quantization == "int8":
         more = {"quantization_config": BitsAndBytesConfig(load_in_8bit=True)}
-    if quantization == "nf4":
+    if quantization.startswith("nf4"):
         held = BitsAndBytesConfig(
             load_in_4bit=True,
             bnb_4bit_quant_type="nf4",
             bnb_4bit_use_double_quant=True,
             bnb_4bit_compute_dtype=torch.float32,
+            llm_int8_skip_modules=["lm_head", "embed_out", "down_proj", "dense_4h_to_h", "c_proj"]
+            if quantization == "nf4-mixed"
+            else None,
         )
         more = {"quantization_config": held}
     model = AutoModelForCausalLM.from_pretrained(str(folder), dtype=torch.float32, **more)
@@ -83,7 +87,7 @@ def reloaded(base: Path, kept: Path, quantization: str = "none") -> Any:
     return PeftModel.from_pretrained(plain_base(base, quantization), str(kept))
 
 
-ON_LLAMA_FIRST = ("lora", "rslora", "lora+", "pissa", "olora", "int8")
+ON_LLAMA_FIRST = ("lora", "rslora", "lora+", "pissa", "olora", "int8", "nf4-mixed")
 """Ways that every architecture takes by the same code: tried on all three where time is no matter."""
 PAIRS = [
     pytest.param(method, kind, marks=[pytest.mark.slow] if method in ON_LLAMA_FIRST and kind != "llama" else [])
@@ -109,7 +113,7 @@ def test_each_method_learns_and_its_result_loads_elsewhere_to_the_same_logits(
     losses = [event["loss"] for event in projects.events(figures, "step")]
     assert sum(losses[5:]) < sum(losses[:5])  # the same rows twice
     assert figures["perplexity"] < figures["base_perplexity"]
-    quantization = method if method in ("nf4", "int8") else "none"
+    quantization = method if method in ("nf4", "nf4-mixed", "int8") else "none"
     found = logits(reloaded(bases[kind], Path(figures["adapter"]), quantization))
     # The same numbers in another order of additions; int8 rounds what it multiplies, and a last bit may turn a level.
     assert float((found - last["logits"]).abs().max()) < (2e-2 if method == "int8" else 1e-4)
@@ -459,3 +463,25 @@ def test_the_optimisers_do_what_they_are_called(tmp_path: Path, bases: dict[str,
             held = [one["__bnb_optimizer_quant_state__"]["state1"] for one in state.values()]
             assert {one.dtype for one in held if one.numel() >= 4096} == {torch.uint8}
     assert len(set(ends.values())) == 3
+
+
+@pytest.mark.parametrize("kind", ["gpt_neo", "gpt_neox", "llama"])
+def test_a_mixed_base_spares_the_last_projection_of_each_mlp_and_is_counted_so(
+    tmp_path: Path, bases: dict[str, Path], kind: str
+) -> None:
+    import torch
+
+    from phi_tui.engine import loading, quantised, targets
+
+    model = loading.base(bases[kind], torch.float32, quantization="nf4-mixed")
+    four = {name: layer for name, layer in model.named_modules() if type(layer).__name__ == "Linear4bit"}
+    spared = {name for name, layer in model.named_modules() if type(layer) is torch.nn.Linear}
+    ends = {name.rsplit(".", 1)[-1] for name in spared}
+    last = {"gpt_neo": "c_proj", "gpt_neox": "dense_4h_to_h", "llama": "down_proj"}[kind]
+    assert ends == {last, "lm_head"}
+    skeleton = targets.skeleton(bases[kind])
+    plain = dict(skeleton.named_modules())
+    assert sum(plain[name].weight.numel() for name in four) == targets.quantisable_parameters(
+        skeleton, quantised.SPARED
+    )
+    assert targets.quantisable_parameters(skeleton, quantised.SPARED) < targets.quantisable_parameters(skeleton)
