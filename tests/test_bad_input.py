@@ -220,6 +220,9 @@ def test_bad_input(
     before = {path: path.read_bytes() for path in folder.rglob("*.toml")}
     monkeypatch.chdir(folder)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    # Read once, when the libraries are imported: another test may have done so.
+    for name in ("huggingface_hub.constants.HF_HUB_OFFLINE", "datasets.config.HF_HUB_OFFLINE"):
+        monkeypatch.setattr(name, True)
     code = main(list(case.args))
     out, err = capfd.readouterr()
     said = " ".join((out + err).split())
