@@ -14,6 +14,7 @@ import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -145,6 +146,43 @@ def attached_against_not(folder: Path, rounds: int = 5) -> dict[str, Any]:
     }
 
 
+def attached_in_turns(folder: Path, rounds: int = 10, seconds: float = 7.0) -> dict[str, Any]:
+    """The pace of one background run, an app attached to it and none in turns: no two processes are compared.
+
+    An app's start-up, a second and a half of one core, is left out.
+    """
+    place = Workspace(folder)
+    place.prepare()
+    loaded = project.load(demo.bring(place), ("train.epochs=400.0", "train.samples=0", "train.evaluate=false"))
+    found = launch.new(loaded, folder, place)
+    launch.background(found, place)
+    while _steps(found) < 40:
+        time.sleep(0.2)
+    paces: dict[str, list[float]] = {"alone": [], "attached": []}
+
+    def pace() -> float:
+        before, began = _steps(found), time.perf_counter()
+        time.sleep(seconds)
+        return (_steps(found) - before) / (time.perf_counter() - began)
+
+    for number in range(rounds):
+        for arm in ("alone", "attached") if number % 2 == 0 else ("attached", "alone"):
+            if arm == "alone":
+                time.sleep(1.0)
+                paces[arm].append(pace())
+                continue
+            with Terminal(phi_tui("attach", found.id, "--workspace", folder), env=environment(folder)) as terminal:
+                terminal.wait_for("step ")
+                terminal.drawn = False
+                time.sleep(2.5)
+                paces[arm].append(pace())
+                terminal.press("ctrl+q")
+                terminal.end()
+    found.ask("quit")
+    ratios = [b / a for a, b in zip(paces["alone"], paces["attached"], strict=True)]
+    return {"steps_per_second": paces, "ratio_median": statistics.median(ratios), "ratios": ratios}
+
+
 def _pace(folder: Path, arm: str) -> float:
     place = Workspace(folder)
     place.prepare()
@@ -154,7 +192,7 @@ def _pace(folder: Path, arm: str) -> float:
     project.save(loaded, file)
     if arm == "here":
         with Terminal(phi_tui(file, "--start"), env=environment(folder)) as terminal:
-            terminal.until(lambda: any(r.state() == "done" for r in run.listed(place)), "a finished run", 400)
+            _wait_undrawn(terminal, lambda: any(one.state() == "done" for one in run.listed(place)))
             terminal.press("ctrl+q")
             terminal.end()
         found = run.listed(place)[0]
@@ -163,7 +201,7 @@ def _pace(folder: Path, arm: str) -> float:
         launch.background(found, place)
         if arm == "attached":
             with Terminal(phi_tui("attach", found.id, "--workspace", folder), env=environment(folder)) as terminal:
-                terminal.until(lambda: found.state() == "done", "a finished run", 400)
+                _wait_undrawn(terminal, lambda: found.state() == "done")
                 terminal.press("ctrl+q")
                 terminal.end()
         while found.holder() is not None:
@@ -171,6 +209,15 @@ def _pace(folder: Path, arm: str) -> float:
     figures = found.result()
     assert figures
     return float(figures["tokens_per_second"])
+
+
+def _wait_undrawn(terminal: Terminal, ended: Callable[[], bool]) -> None:
+    """Wait as a terminal on another machine would: nothing is drawn here, and little asked."""
+    terminal.drawn = False
+    until = time.monotonic() + 400
+    while not ended():
+        assert time.monotonic() < until and terminal.process.poll() is None
+        time.sleep(1.0)
 
 
 def _steps(one: run.Run) -> int:
@@ -184,6 +231,7 @@ def main() -> None:
         "attaching": attaching,
         "while_training": while_training,
         "attached_against_not": attached_against_not,
+        "attached_in_turns": attached_in_turns,
     }
     asked = sys.argv[1:] or list(jobs)
     target = Path(__file__).parent / "app.json"

@@ -59,6 +59,8 @@ class Terminal:
             argv, stdin=slave, stdout=slave, stderr=slave, env=env, cwd=cwd, preexec_fn=_own_session
         )
         os.close(slave)
+        self.drawn = True
+        """Whether what comes is drawn; a person's terminal draws on another machine, and takes nothing of this one."""
         self._reading = threading.Event()
         if reading:
             self._reading.set()
@@ -152,7 +154,7 @@ class Terminal:
                     return
                 continue
             try:
-                if not select.select([self.master], [], [], 0.02)[0]:
+                if not select.select([self.master], [], [], 0.02 if self.drawn else 0.5)[0]:
                     continue
                 data = os.read(self.master, 65_536)
             except (OSError, ValueError):
@@ -162,7 +164,8 @@ class Terminal:
             with self._lock:
                 self.arrivals.append((time.perf_counter(), len(data)))
                 self.raw += data
-                self._stream.feed(data)
+                if self.drawn:
+                    self._stream.feed(data)
 
 
 def phi_tui(*given: object) -> list[str]:
