@@ -10,7 +10,7 @@ from typing import Any
 
 import projects
 import pytest
-from test_merge import tensors
+from engine.test_merge import tensors
 
 from phi_tui.engine import loading
 
