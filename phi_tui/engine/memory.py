@@ -24,8 +24,9 @@ _WASTE = {"cpu": 0.45, "mps": 0.10, "cuda": 0.05}
 _PINNED = {"cpu": 0.5, "mps": 0.0, "cuda": 0.0}
 """Share of what passes through a layer that stays behind as a hole between the inputs kept, where layers are
 recomputed; on a CPU, measured."""
-_PACKED_WASTE = 400_000_000
-"""The most of that for rows that lie end to end on a CPU: glibc maps what is larger than 32 MiB for itself."""
+_PACKED_WASTE = (200_000_000, 0.18)
+"""The most of that for rows that lie end to end on a CPU, bytes and a share: glibc maps what is larger than 32 MiB for
+itself, and long packs are made of such; measured."""
 _BUFFERS = {"cpu": 0, "mps": 100_000_000, "cuda": 70_000_000}
 """Bytes of code and buffers that the libraries bring in at the first step; on a CPU too few to be told apart."""
 
@@ -113,7 +114,7 @@ def estimate(
     moving = max(activations + logits, evaluation)
     waste = round(_WASTE[model.device] * moving)
     if model.trace and model.trace.packed and not checkpointing:
-        waste = min(waste, _PACKED_WASTE)
+        waste = min(waste, round(_PACKED_WASTE[0] + _PACKED_WASTE[1] * moving))
     overhead = waste + _BUFFERS[model.device]
     if checkpointing:
         overhead += round(_PINNED[model.device] * model.layers * _passing(model, batch, length, weight_bytes))
