@@ -104,21 +104,23 @@ def _loading(project: Project) -> str:
 
 tokenizer = AutoTokenizer.from_pretrained("model")
 model = AutoModelForCausalLM.from_pretrained("model")"""
-    kinds = {
-        "none": "",
-        "int8": ", quantization_config=BitsAndBytesConfig(load_in_8bit=True)",
-        "nf4": """,
+    kind = project.model.quantization
+    named = json.dumps([*quantised.HEADS, *quantised.spared(kind)])
+    skipped = f"        llm_int8_skip_modules={named},\n" if quantised.spared(kind) else ""
+    four = f""",
     quantization_config=BitsAndBytesConfig(
         load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True,
         bnb_4bit_compute_dtype=torch.bfloat16,
-    ),
-""",
-    }
-    named = json.dumps([*quantised.HEADS, *quantised.SPARED])
-    kinds["nf4-mixed"] = kinds["nf4"].replace("    ),\n", f"        llm_int8_skip_modules={named},\n    ),\n")
-    held = kinds[project.model.quantization]
+{skipped}    ),
+"""
+    held = {
+        "none": "",
+        "int8": ", quantization_config=BitsAndBytesConfig(load_in_8bit=True)",
+        "nf4": four,
+        "nf4-mixed": four,
+    }[kind]
     more = ", BitsAndBytesConfig" if held else ""
-    first = "import torch\n" if project.model.quantization.startswith("nf4") else ""
+    first = "import torch\n" if held == four else ""
     return f"""{first}from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer{more}
 

@@ -89,9 +89,7 @@ def check(project: Project, prepared: Prepared, workspace: Workspace) -> Job:
         shape,
         quantised=0
         if project.model.quantization == "none"
-        else targets.quantisable_parameters(
-            skeleton, quantised.SPARED if project.model.quantization == "nf4-mixed" else ()
-        ),
+        else targets.quantisable_parameters(skeleton, quantised.spared(project.model.quantization)),
         quantised_bits=quantised.weight_bits(project.model.quantization),
         held=counted.held,
         whole=whole,

@@ -26,6 +26,11 @@ NF4_BITS = 4 + 8 / 64 + 32 / (64 * 256)
 """Bits a weight: 4, a byte of scale each 64 weights, and a float of scale each 256 such scales."""
 
 
+def spared(kind: str) -> tuple[str, ...]:
+    """Return the endings of the names of linear layers, heads aside, that `kind` leaves in the type of the weights."""
+    return SPARED if kind == "nf4-mixed" else ()
+
+
 def config(kind: str, dtype: Any) -> Any:
     """Return the library's configuration for `kind` ("int8", "nf4" or "nf4-mixed"), computing in `dtype`."""
     from transformers import BitsAndBytesConfig
@@ -37,7 +42,8 @@ def config(kind: str, dtype: Any) -> Any:
         bnb_4bit_quant_type="nf4",
         bnb_4bit_use_double_quant=True,
         bnb_4bit_compute_dtype=dtype,
-        llm_int8_skip_modules=[*HEADS, *SPARED] if kind == "nf4-mixed" else None,  # named for int8, read for 4 bits too
+        # Named for int8, read for 4 bits too.
+        llm_int8_skip_modules=[*HEADS, *spared(kind)] if spared(kind) else None,
     )
 
 
