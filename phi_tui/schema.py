@@ -309,7 +309,7 @@ class Train(Table):
     gradient_checkpointing: bool | Literal["auto"] = "auto"
     """Recompute activations in the backward pass to save memory; auto: when the estimate does not fit without."""
     packing: bool | Literal["auto"] = "auto"
-    """Lay a batch's rows end to end, none seeing another; auto: where it is exact and faster than padding."""
+    """Lay a batch's rows end to end, none seeing another; auto: where it is exact and saves padding and memory."""
     report_to: Annotated[tuple[Literal["tensorboard", "wandb", "trackio"], ...], Field(strict=False)] = ()
     """Trackers that get the metrics too: tensorboard, wandb, trackio."""
 
