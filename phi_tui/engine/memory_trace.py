@@ -11,6 +11,7 @@ from __future__ import annotations
 import copy
 import json
 import weakref
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -173,29 +174,30 @@ def _walk_pack(model: Any, fused: Any, mode: Any, lengths: list[int]) -> dict[st
             rows_attention.Block(end - length, end, torch.empty(length, length))
             for end, length in zip(ends, lengths, strict=True)
         ]
-        held = live.now
-        model.train()
-        hidden = fused.hidden(ids, positions, blocks, True)
-        kept = live.now - held
-        one = hidden.numel() * hidden.element_size()
-        outside = one + 2 * len(ids) * fused.head_dim * hidden.element_size()  # the output; cosines and sines
-        live.peak = live.now
-        hidden.backward(torch.empty_like(hidden))
-        backward = live.peak - held - kept
-        del hidden
-        model.zero_grad(set_to_none=True)
-        model.eval()
-        live.peak = held = live.now
-        with torch.no_grad():
-            fused.hidden(ids, positions, blocks, False)
-        evaluation = live.peak - held
-    return {
-        "outside": outside,
-        "layers": kept - outside,
-        "input": one,
-        "backward": max(0.0, backward),
-        "evaluation": evaluation,
-    }
+        passes = _passes(model, live, lambda: fused.hidden(ids, positions, blocks, model.training))
+    kept, one = passes.pop("kept"), passes.pop("output")
+    outside = one * (1 + 2 * fused.head_dim / fused.width)  # the output; cosines and sines
+    return {"outside": outside, "layers": kept - outside, "input": one, **passes}
+
+
+def _passes(model: Any, live: Any, forward: Callable[[], Any]) -> dict[str, float]:
+    """Run `forward` and backward, and forward alone, and return what is kept, the output's bytes, and the peaks."""
+    import torch
+
+    held = live.now
+    model.train()
+    hidden = forward()
+    kept, output = live.now - held, hidden.numel() * hidden.element_size()
+    live.peak = live.now
+    hidden.backward(torch.empty_like(hidden))
+    backward = live.peak - held - kept
+    del hidden
+    model.zero_grad(set_to_none=True)
+    model.eval()
+    live.peak = held = live.now
+    with torch.no_grad():
+        forward()
+    return {"kept": kept, "output": output, "backward": max(0.0, backward), "evaluation": live.peak - held}
 
 
 def _fit(bytes_at: list[float], length: int = _LENGTH) -> Growth:
@@ -268,39 +270,25 @@ def _walk(model: Any, mode: Any, rows: int, length: int, autocast: str | None) -
         marks.setdefault("input", hidden.numel() * hidden.element_size())
 
     def leaves(module: Any, args: Any, output: Any) -> None:
-        marks["after"] = live.now
+        marks.setdefault("after", live.now)
 
     hooks = [stack[0].register_forward_pre_hook(enters, with_kwargs=True), stack[-1].register_forward_hook(leaves)]
     cast = torch.autocast("cpu", dtype=torch.bfloat16, enabled=autocast is not None)
     try:
         with mode, _counting(model, length) as live:
             ids = torch.ones(rows, length, dtype=torch.long)
-            held = live.now
-            model.train()
-            with cast:
-                hidden = body(input_ids=ids, attention_mask=None, use_cache=False)[0]
-            kept = live.now - held
-            inside = marks["after"] - marks["before"]
-            live.peak = live.now
-            hidden.backward(torch.empty_like(hidden))
-            backward = live.peak - held - kept
-            del hidden
-            model.zero_grad(set_to_none=True)
-            model.eval()
-            live.peak = held = live.now
-            with torch.no_grad(), cast:
-                body(input_ids=ids, attention_mask=None, use_cache=False)
-            evaluation = live.peak - held
+
+            def forward() -> Any:
+                with cast:
+                    return body(input_ids=ids, attention_mask=None, use_cache=False)[0]
+
+            passes = _passes(model, live, forward)
     finally:
         for hook in hooks:
             hook.remove()
-    return {
-        "outside": max(0.0, kept - inside),
-        "layers": inside,
-        "input": marks["input"],
-        "backward": max(0.0, backward),
-        "evaluation": evaluation,
-    }
+    kept, inside = passes.pop("kept"), marks["after"] - marks["before"]
+    del passes["output"]
+    return {"outside": max(0.0, kept - inside), "layers": inside, "input": marks["input"], **passes}
 
 
 def _stack(body: Any) -> Any:

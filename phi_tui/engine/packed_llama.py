@@ -59,6 +59,7 @@ class PackedLlama:
 
     def __init__(self, model: Any) -> None:
         self._inner = _inner(model)
+        self.width = int(self._inner.config.hidden_size)
         self.head_dim = int(self._inner.model.layers[0].self_attn.head_dim)
         self._layers = [(layer, _frozen(layer, self._inner.config)) for layer in self._inner.model.layers]
 

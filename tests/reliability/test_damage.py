@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import places
@@ -40,12 +40,6 @@ def a_bit_flipped(data: bytes) -> bytes | None:
 
 
 DAMAGES: tuple[Callable[[bytes], bytes | None], ...] = (removed, emptied, halved, a_byte_short, a_bit_flipped)
-
-
-@pytest.fixture(scope="module")
-def zygote() -> Iterator[Zygote]:
-    with Zygote() as made:
-        yield made
 
 
 @pytest.fixture(scope="module")

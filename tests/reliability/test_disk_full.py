@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import places
@@ -16,12 +15,6 @@ from trials import Outcome, Zygote
 from phi_tui.engine import checkpoints
 
 SAYS = ("No space left", "File too large", "disk is full")
-
-
-@pytest.fixture(scope="module")
-def zygote() -> Iterator[Zygote]:
-    with Zygote() as made:
-        yield made
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import places
@@ -15,12 +14,6 @@ from trials import TRACED, Outcome, Zygote
 SAVE = 4
 """The step whose save is the window: an older checkpoint stands, and is removed when the new one does."""
 pytestmark = pytest.mark.skipif(not TRACED, reason="system calls are counted on Linux alone")
-
-
-@pytest.fixture(scope="module")
-def zygote() -> Iterator[Zygote]:
-    with Zygote() as made:
-        yield made
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import places
@@ -15,12 +14,6 @@ from phi_tui import journal
 SETTINGS = "max_steps = 8\neval_every = 4\nsave_every = 4\nsamples = 0\n"
 EXACT = ("lora.dropout=0.0",)
 SHRINKS = (*EXACT, "train.on_oom=shrink")
-
-
-@pytest.fixture(scope="module")
-def zygote() -> Iterator[Zygote]:
-    with Zygote() as made:
-        yield made
 
 
 @pytest.fixture(scope="module")
