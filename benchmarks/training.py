@@ -57,6 +57,11 @@ def adapted(base: str) -> Any:
 
 
 def ours(base: str, data: Any, per_step: int, folder: Path, *, packing: bool) -> float:
+    """phi-tui's own trainer."""
+    return timed(our_trainer(base, data, per_step, folder, packing=packing), data)
+
+
+def our_trainer(base: str, data: Any, per_step: int, folder: Path, *, packing: bool) -> Any:
     """phi-tui's own trainer, as `train` drives it."""
     from phi_tui.engine import batching
     from phi_tui.engine.evaluate import row_lengths
@@ -87,7 +92,7 @@ def ours(base: str, data: Any, per_step: int, folder: Path, *, packing: bool) ->
     )  # fmt: skip
     cadence.trainer = trainer
     trainer._save_checkpoint = lambda *_: None  # type: ignore[method-assign]
-    return timed(trainer, data)
+    return trainer
 
 
 def guide(base: str, data: Any, per_step: int, folder: Path) -> float:
@@ -121,18 +126,32 @@ def trl(base: str, data: Any, per_step: int, folder: Path, *, best: bool) -> flo
     return timed(SFTTrainer(model=adapted(base), args=args, train_dataset=data), data)
 
 
+def rows_a_step(kind: str) -> int:
+    """How many rows of a kind hold about 2,048 tokens."""
+    lengths = [len(row) for row in rows(kind, 100_000, 1)]
+    return max(1, round(2048 * len(lengths) / sum(lengths)))
+
+
 def timed(trainer: Any, data: Any) -> float:
-    """Tokens a second of an epoch."""
-    started = time.perf_counter()
+    """Tokens a second of an epoch, its first two steps apart: they fill caches and the allocator."""
+    from transformers import TrainerCallback
+
+    ended: list[float] = []
+
+    class Ended(TrainerCallback):
+        def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            ended.append(time.perf_counter())
+
+    trainer.add_callback(Ended())
     trainer.train()
-    return sum(map(len, data["input_ids"])) / (time.perf_counter() - started)
+    steps = len(ended)
+    return sum(map(len, data["input_ids"])) * (steps - 2) / steps / (ended[-1] - ended[1])
 
 
 def one(arm: str, base: str, kind: str, tokens: int, seed: int) -> float:
     """Run one arm in this process."""
     data = dataset(kind, tokens, seed)
-    mean = tokens / len(data)
-    per_step = max(1, round(2048 / mean))
+    per_step = rows_a_step(kind)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         if arm.startswith("phi-tui"):

@@ -15,7 +15,9 @@ from dataclasses import dataclass
 from typing import Any
 
 BLOCK_BYTES = 64 * 1024 * 1024
-"""Of fp32 logits in a block."""
+"""Of logits in a block, in the type that they are computed in."""
+CACHED_BYTES = 2 * 1024 * 1024
+"""Of fp32 logits that a core takes at a time on their way to probabilities, so that they stay in its cache."""
 PLAIN_BYTES = 128 * 1024 * 1024
 """Of fp32 logits, up to which they are all held at once."""
 
@@ -81,6 +83,28 @@ def nll(hidden: Any, layer: Any, targets: Any, dtype: Any) -> Any:
     return _function().apply(hidden, layer.weight, layer.bias, targets, dtype)
 
 
+def _to_gradient(logits: Any, targets: Any) -> Any:
+    """Return the summed negative log-likelihood, and write its gradient, softmax less one-hot, over `logits`.
+
+    logits are (positions, words), targets (positions, 1).  All is computed in fp32, a few rows at a time on a CPU.
+    The normaliser is the largest logit less the log of its probability, which cannot vanish.
+    """
+    import torch
+
+    total = torch.zeros((), dtype=torch.float32, device=logits.device)
+    rows = logits.shape[0]
+    if logits.device.type == "cpu":
+        rows = max(1, CACHED_BYTES * torch.get_num_threads() // (4 * logits.shape[1]))
+    for start in range(0, logits.shape[0], rows):
+        part = slice(start, start + rows)
+        wide, wanted = logits[part].float(), targets[part]
+        right, top = wide.gather(1, wanted), wide.amax(-1, keepdim=True)
+        wide = torch.softmax(wide, -1)
+        total += (top - wide.amax(-1, keepdim=True).log_() - right).sum()
+        logits[part] = wide.scatter_add_(1, wanted, torch.full_like(right, -1.0))
+    return total
+
+
 @functools.cache
 def _function() -> Any:
     """The autograd function, made where torch is there."""
@@ -95,17 +119,13 @@ def _function() -> Any:
                 bias = None if bias is None else bias.to(dtype)
                 gradient = torch.empty_like(hidden) if ctx.needs_input_grad[0] else None
                 total = torch.zeros((), dtype=torch.float32, device=hidden.device)
-                rows = max(1, BLOCK_BYTES // (4 * weight.shape[0]))
+                rows = max(1, BLOCK_BYTES // (weight.element_size() * weight.shape[0]))
                 for start in range(0, hidden.shape[0], rows):
                     part = slice(start, start + rows)
-                    logits = torch.nn.functional.linear(hidden[part].to(dtype), weight, bias).float()
-                    wanted = targets[part, None]
-                    normaliser = torch.logsumexp(logits, dim=-1, keepdim=True)
-                    total += (normaliser - logits.gather(1, wanted)).sum()
+                    logits = torch.nn.functional.linear(hidden[part].to(dtype), weight, bias)
+                    total += _to_gradient(logits, targets[part, None])
                     if gradient is not None:
-                        logits = logits.sub_(normaliser).exp_()
-                        logits.scatter_add_(1, wanted, torch.full_like(normaliser, -1.0))
-                        gradient[part] = logits.to(dtype) @ weight
+                        gradient[part] = logits @ weight
                     del logits
             if gradient is not None:
                 ctx.save_for_backward(gradient)

@@ -125,11 +125,13 @@ def logit_bytes(model: Shape, positions: int, *, gradient: bool = True) -> int:
     """Return the most bytes that the output layer and the loss of `positions` hold.
 
     Plain: logits in the compute type and in fp32, their softmax, and its gradient, in fp32 and in the compute type.  In
-    blocks: three of one block's, whatever the number of positions, and the gradient of the hidden states.
+    blocks: one block's, whatever the number of positions, and the gradient of the hidden states; a GPU takes a block to
+    fp32 as a whole, and its softmax beside it.
     """
     whole = 4 * positions * model.vocabulary
     if model.in_blocks and whole > head.PLAIN_BYTES:
-        return 3 * head.BLOCK_BYTES + 4 * positions * model.hidden
+        beside = 0 if model.device == "cpu" else 4
+        return (1 + beside) * head.BLOCK_BYTES + 4 * positions * model.hidden
     return round(whole * (3 if gradient else 2.5))
 
 

@@ -87,7 +87,7 @@ def trace(
     """
     config = skeleton.config.to_dict()
     said = [config, project.lora.model_dump(), project.model.attention, adapting.trains_all(project), targets]
-    long = packed and rows_attention.block_length(longest) > rows_attention.KEPT_PROBABILITIES
+    long = packed and longest > rows_attention.BLOCK
     said += [labelled, device, project.train.packing, project.launch.processes, packed, long]
     key = json.dumps([type(skeleton).__name__, weights, precision, *said], default=str, sort_keys=True)
     if key not in _traces:
@@ -163,7 +163,7 @@ def _packed(
 
 
 def _walk_pack(model: Any, fused: Any, mode: Any, lengths: list[int]) -> dict[str, float]:
-    """Run the layers on a pack, forward and backward, and forward alone; each row is a block of its own."""
+    """Run the layers on a pack, forward and backward, and forward alone; no two rows share a block."""
     import torch
 
     ends = [sum(lengths[: place + 1]) for place in range(len(lengths))]
@@ -171,8 +171,9 @@ def _walk_pack(model: Any, fused: Any, mode: Any, lengths: list[int]) -> dict[st
         ids = torch.ones(ends[-1], dtype=torch.long)
         positions = torch.ones(ends[-1], dtype=torch.long)
         blocks = [
-            rows_attention.Block(end - length, end, torch.empty(length, length))
+            block
             for end, length in zip(ends, lengths, strict=True)
+            for block in rows_attention.cut(end - length, [length])
         ]
         passes = _passes(model, live, lambda: fused.hidden(ids, positions, blocks, model.training))
     kept, one = passes.pop("kept"), passes.pop("output")

@@ -12,20 +12,26 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-TOGETHER = 192
-"""Rows are put into one block as long as it holds no more tokens than this: fewer calls, little masked work."""
-
-KEPT_PROBABILITIES = 256
-"""Blocks up to this length keep their probabilities for the backward pass; longer ones compute them again."""
+BLOCK = 128
+"""Short rows are put into one block as long as it holds no more tokens than this: fewer calls, little masked work.
+A longer row is cut into blocks of at most this, each of which looks at the tokens up to its own end alone: what a
+causal mask would throw away of the others is not computed, and no large piece of memory is asked for."""
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Tokens start..end of a pack; `bias` (length, length) is 0 where a token may look and -inf where not."""
+    """Tokens start..end of a pack, which look at the tokens seen..end.
+
+    `bias` (end - start, end - start) is over the last of those, the block's own: 0 where a token may look, and -inf
+    where not.
+    """
 
     start: int
     end: int
     bias: Any
+    seen: int
+    whole: bool = True
+    """Whether it is all of its rows: its probabilities are kept for the backward pass, others computed again."""
 
 
 def blocks(lengths: Sequence[int], device: Any = None) -> list[Block]:
@@ -34,8 +40,8 @@ def blocks(lengths: Sequence[int], device: Any = None) -> list[Block]:
     group: list[int] = []
     start = 0
     for length in [*lengths, 0]:
-        if group and (length == 0 or sum(group) + length > TOGETHER):
-            found.append(Block(start, start + sum(group), _bias(group, device)))
+        if group and (length == 0 or sum(group) + length > BLOCK):
+            found += cut(start, group, device)
             start += sum(group)
             group = []
         if length:
@@ -43,15 +49,28 @@ def blocks(lengths: Sequence[int], device: Any = None) -> list[Block]:
     return found
 
 
+def cut(start: int, group: Sequence[int], device: Any = None) -> list[Block]:
+    """Return the blocks of rows that lie together from `start` on: one, or several of one long row."""
+    length = sum(group)
+    if length <= BLOCK:
+        return [Block(start, start + length, _bias(group, device), start)]
+    number = -(-length // BLOCK)
+    ends = [start + length * (part + 1) // number for part in range(number)]
+    return [
+        Block(first, end, _bias([end - first], device), start, whole=False)
+        for first, end in zip([start, *ends[:-1]], ends, strict=True)
+    ]
+
+
 def block_length(length: int) -> int:
-    """Return how long the blocks of many rows of one length are."""
-    return max(1, TOGETHER // length) * length
+    """Return how long the blocks of many rows of one length are, those of one row taken together."""
+    return max(1, BLOCK // length) * length
 
 
 def _bias(group: Sequence[int], device: Any) -> Any:
     import torch
 
-    row = torch.repeat_interleave(torch.arange(len(group), device=device), torch.tensor(list(group), device=device))
+    row = torch.tensor([number for number, length in enumerate(group) for _ in range(length)], device=device)
     seen = (row[:, None] == row[None, :]).tril()
     return torch.zeros(seen.shape, device=device).masked_fill_(~seen, float("-inf"))
 
@@ -73,7 +92,7 @@ def forward(q: Any, k: Any, v: Any, packed: Sequence[Block], scaling: float) -> 
         out[block.start : block.end] = (
             answer.view(shared, heads // shared, length, d).permute(2, 0, 1, 3).reshape(length, heads, d)
         )
-        kept.append(p if length <= KEPT_PROBABILITIES else None)
+        kept.append(p if block.whole else None)
     return out.view(tokens, heads * d), kept
 
 
@@ -89,7 +108,8 @@ def backward(
     dq, dk, dv = torch.empty_like(q), torch.empty_like(k), torch.empty_like(v)
     # The row sums of P * dP, which softmax's gradient takes away, are those of O * dO (Dao et al. 2022).
     sums = (grad.float() * out.float()).sum(-1)
-    for block, p in zip(packed, kept, strict=True):
+    row: list[Any] = []
+    for block, p in zip(reversed(packed), reversed(kept), strict=True):
         queries, keys, values = _folded(q, block, shared), _across(k, block), _across(v, block)
         if p is None:
             p = _probabilities(queries, keys, block, heads // shared, scaling)
@@ -100,18 +120,29 @@ def backward(
         ds = ds.sub_(row_sums.reshape(shared, -1, 1)).mul_(p).mul_(scaling).to(q.dtype)
         back = (ds @ keys).view(shared, heads // shared, length, d)
         dq[block.start : block.end] = back.permute(2, 0, 1, 3).reshape(length, heads, d)
-        dk[block.start : block.end] = torch.bmm(ds.transpose(1, 2), queries).transpose(0, 1)
-        dv[block.start : block.end] = torch.bmm(p.transpose(1, 2), dout).transpose(0, 1)
+        onto = [torch.bmm(ds.transpose(1, 2), queries), torch.bmm(p.transpose(1, 2), dout)]
+        if not block.whole:  # the blocks of a long row, its last one first, add to the same keys: summed in fp32
+            row = _added(row, onto) if row else [part.float() for part in onto]
+            onto, row = (row, []) if block.start == block.seen else ([], row)
+        for all_of_it, part in zip((dk, dv), onto, strict=False):
+            all_of_it[block.seen : block.seen + part.shape[1]] = part.transpose(0, 1)
     return dq, dk, dv
 
 
+def _added(sums: list[Any], parts: list[Any]) -> list[Any]:
+    """Add (kv_heads, fewer tokens, d) to the first tokens of sums, in place."""
+    for total, part in zip(sums, parts, strict=True):
+        total[:, : part.shape[1]] += part
+    return sums
+
+
 def _probabilities(queries: Any, keys: Any, block: Block, group: int, scaling: float) -> Any:
-    """Softmax in fp32 over (kv_heads, group * length, length), in the queries' type."""
+    """Softmax in fp32 over (kv_heads, group * length, seen tokens), in the queries' type."""
     import torch
 
-    length = block.end - block.start
+    length, seen = block.end - block.start, block.end - block.seen
     scores = torch.bmm(queries, keys.transpose(1, 2)).float().mul_(scaling)
-    scores.view(-1, group, length, length).add_(block.bias)
+    scores.view(-1, group, length, seen)[..., seen - length :].add_(block.bias)
     return torch.softmax(scores, -1).to(queries.dtype)
 
 
@@ -123,5 +154,5 @@ def _folded(x: Any, block: Block, shared: int) -> Any:
 
 
 def _across(x: Any, block: Block) -> Any:
-    """(tokens, kv_heads, d) of a block as (kv_heads, length, d)."""
-    return x[block.start : block.end].transpose(0, 1)
+    """(tokens, kv_heads, d) of what a block sees as (kv_heads, seen tokens, d)."""
+    return x[block.seen : block.end].transpose(0, 1)

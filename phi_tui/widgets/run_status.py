@@ -43,18 +43,29 @@ class RunStatus(Widget):
     def __init__(self, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id)
         self._lines: list[Text] = []
+        self._shown: tuple[str, State, Snapshot, float | None, float | None] | None = None
 
     def show(self, name: str, state: State, shot: Snapshot, loss: float | None, perplexity: float | None) -> None:
         """Draw what is known; `loss` and `perplexity` are the newest ones."""
-        plain = charset_for(os.environ) == "ascii"
-        drawn = lines(name, state, shot, loss, perplexity, max(20, self.size.width), plain=plain)
+        self._shown = (name, state, shot, loss, perplexity)
+        self._draw()
+
+    def on_resize(self) -> None:
+        """A finished run is shown once, maybe before the widget has its width."""
+        self._draw()
+
+    def _draw(self) -> None:
+        width = self.size.width
+        if self._shown is None or not width:
+            return
+        drawn = lines(*self._shown, width, plain=charset_for(os.environ) == "ascii")
         before, self._lines = self._lines, drawn
         if len(before) != len(drawn):
             self.refresh()
             return
         changed = [row for row, (new, old) in enumerate(zip(drawn, before, strict=True)) if new != old]
         if changed:
-            self.refresh(*(Region(0, row, self.size.width, 1) for row in changed))
+            self.refresh(*(Region(0, row, width, 1) for row in changed))
 
     def render(self) -> Text:
         """The lines as drawn last."""

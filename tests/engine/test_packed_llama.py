@@ -144,13 +144,13 @@ def test_dropout_drops_its_share_and_its_gradients_are_those_of_the_same_masks()
     model = _model(dropout=0.25)
     layer = model.base_model.model.model.layers[0]
     frozen = _frozen(layer, model.config)
-    lengths = [7, 30]
-    x = torch.randn(37, 48, requires_grad=True)
+    lengths = [7, 150]
+    x = torch.randn(157, 48, requires_grad=True)
     cos, sin = model.base_model.model.model.rotary_emb(
         x[None], position_ids=torch.cat([torch.arange(n) for n in lengths])[None]
     )
     pack = Pack(cos[0], sin[0], rows_attention.blocks(lengths))
-    tangent = torch.randn(37, 48)
+    tangent = torch.randn(157, 48)
     results = []
     for forward in (LlamaLayer.apply, _by_autograd):
         torch.manual_seed(5)
@@ -187,6 +187,7 @@ def _by_autograd(x: Any, f: Any, pack: Pack, training: bool, *low: Any) -> Any:
     assert torch.allclose(turned(q), _rotated(q, pack), atol=1e-6)
     bias = torch.full((tokens, tokens), float("-inf"))
     for block in pack.blocks:
+        bias[block.start : block.end, block.seen : block.start] = 0
         bias[block.start : block.end, block.start : block.end] = block.bias
     heads = [part.transpose(0, 1)[None] for part in (turned(q), turned(k), v)]
     attended = (
@@ -210,11 +211,18 @@ def test_a_mask_keeps_the_share_it_should() -> None:
     assert _mask(x, 0.0, [x]) is None and _mask(x, 0.5, [None]) is None
 
 
-def test_blocks_cover_all_rows_and_long_rows_stand_alone() -> None:
-    found = rows_attention.blocks([100, 50, 42, 1, 500, 3])
-    assert [(one.start, one.end) for one in found] == [(0, 192), (192, 193), (193, 693), (693, 696)]
-    assert found[0].bias[120, 99] == float("-inf") and found[0].bias[120, 100] == 0 == found[0].bias[120, 120]
-    assert found[0].bias[120, 121] == float("-inf")
+def test_blocks_cover_all_rows_and_long_rows_are_cut() -> None:
+    found = rows_attention.blocks([60, 50, 18, 1, 300, 3])
+    assert [(one.seen, one.start, one.end, one.whole) for one in found] == [
+        (0, 0, 128, True),
+        (128, 128, 129, True),
+        (129, 129, 229, False),
+        (129, 229, 329, False),
+        (129, 329, 429, False),
+        (429, 429, 432, True),
+    ]
+    assert found[0].bias[80, 59] == float("-inf") and found[0].bias[80, 60] == 0 == found[0].bias[80, 80]
+    assert found[0].bias[80, 81] == float("-inf") and found[3].bias[0, 1] == float("-inf")
 
 
 @pytest.mark.parametrize(
