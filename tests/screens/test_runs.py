@@ -404,6 +404,18 @@ def test_enter_watches_the_run(tmp_path: Path) -> None:
 
 
 @SIZES
+def test_a_finished_runs_figures_fill_their_line_from_the_start(tmp_path: Path, size: tuple[int, int]) -> None:
+    made(tmp_path, loss=1.25)
+
+    async def work(app: PhiApp, pilot: Pilot[int]) -> None:
+        await pilot.press("enter")
+        await until(pilot, lambda: "elapsed" in shown(app) and "perplexity 2.5 (base 20)" in shown(app))
+        assert "✓ done  toy/20260101-000001" in shown(app)
+
+    on_runs(tmp_path, size, work)
+
+
+@SIZES
 def test_hostile_text_is_shown_and_does_nothing(tmp_path: Path, size: tuple[int, int]) -> None:
     one = made(tmp_path, "漢 [foo] [@click=app.quit]x \u202e", 1, end="failed", message=HOSTILE + "x" * 30_000)
     two = made(tmp_path, "漢 [foo] [@click=app.quit]x \u202e", 2)
