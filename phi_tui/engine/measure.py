@@ -11,8 +11,8 @@ from phi_tui import run
 from phi_tui.engine import adapting, batching, classify, loading, preflight, pretrain, scoring, unigram
 from phi_tui.engine import device as devices
 from phi_tui.engine.evaluate import evaluate
+from phi_tui.engine.memory import EVAL_TOKENS
 from phi_tui.engine.prepare import prepare
-from phi_tui.engine.train import EVAL_TOKENS
 from phi_tui.errors import InputError, Refusal
 from phi_tui.schema import Project
 from phi_tui.workspace import Workspace

@@ -26,8 +26,8 @@ from phi_tui.engine.batching import Batching
 from phi_tui.engine.evaluate import evaluate
 from phi_tui.engine.labels import has_head
 from phi_tui.engine.loss import IGNORED
+from phi_tui.engine.memory import EVAL_TOKENS
 from phi_tui.engine.prepare import prepare
-from phi_tui.engine.train import EVAL_TOKENS
 from phi_tui.errors import InputError
 from phi_tui.schema import Project
 from phi_tui.workspace import Workspace

@@ -7,8 +7,6 @@ one model may be loaded in a process that trains: loading another changes proces
 from __future__ import annotations
 
 import functools
-import gc
-import json
 import math
 import shutil
 import time
@@ -16,13 +14,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from phi_tui import answer_scores, journal
-from phi_tui.atomic import folder as atomic_folder
-from phi_tui.atomic import settle, write_text
+from phi_tui import journal
+from phi_tui.atomic import settle
 from phi_tui.engine import (
     adapting,
     batching,
-    card,
     checkpoints,
     classify,
     loading,
@@ -30,16 +26,18 @@ from phi_tui.engine import (
     plan,
     pretrain,
     ranks,
+    result,
     samples,
-    scoring,
     several,
 )
 from phi_tui.engine import device as devices
 from phi_tui.engine.evaluate import Evaluation, evaluate, row_lengths
-from phi_tui.engine.memory import EVAL_TOKENS as EVAL_TOKENS
+from phi_tui.engine.evaluations import Evaluations
+from phi_tui.engine.memory import EVAL_TOKENS
 from phi_tui.engine.preflight import Job
-from phi_tui.engine.unigram import unigram
-from phi_tui.errors import PhiError, Refusal, Stopped, TrainingFailed
+from phi_tui.engine.requests import Requests
+from phi_tui.engine.told import told
+from phi_tui.errors import Stopped
 from phi_tui.run import Run
 
 Say = Callable[..., None]
@@ -64,7 +62,7 @@ def train(
     try:
         return _Training(job, run, lock, say, stopping).go(resume)
     except OSError as error:  # while the result was written: the disk is full, or gone
-        raise _told(error, 0) from error
+        raise told(error, 0) from error
 
 
 class _Training:
@@ -73,17 +71,13 @@ class _Training:
     def __init__(self, job: Job, run: Run, lock: dict[str, Any], say: Say, stopping: Callable[[], bool]) -> None:
         self.job, self.run, self.lock, self.say = job, run, lock, say
         self.project = job.project
-        self.saving = self.quitting = self.sampling = False
-        self.asked_to_stop = stopping
-        self._stop_seen = False
         self.memory_before = 0
         self.memory: dict[str, int] = {}
-        self._last_evaluation: Evaluation | None = None
         self.started = time.perf_counter()
         self.pad_id = loading.pad_id(job.prepared.tokenizer)
         self.labels = job.prepared.labels
         self.ranks = ranks.here()
-        self.eval_tokens = EVAL_TOKENS[job.device.type]
+        self.requests = Requests(run, self.ranks, say, stopping)
         self.current: Any = None
         self.batch = (job.plan.batch_size, job.plan.grad_accum)
 
@@ -109,7 +103,6 @@ class _Training:
         rows = self.validation_rows if len(self.validation_rows) else self.train_rows
         self.prompts = [] if self.labels else samples.choose(rows, self.project.train.samples, tokenizer)
         self.stops = [int(stop) for stop in tokenizer.convert_tokens_to_ids(list(self.job.prepared.template.stops))]
-        self.questions = self._questions()
         self.batching = batching.choose(
             self.model,
             self.project,
@@ -121,10 +114,26 @@ class _Training:
             processes=self.ranks.count,
             checkpointing=self.job.plan.checkpointing,
         )
+        self.evaluations = Evaluations(
+            self.model,
+            self.job,
+            self.run,
+            train_rows=self.train_rows,
+            rows=self.validation_rows,
+            batching=self.batching,
+            autocast=self._autocast,
+            say=self.say,
+            cancelled=self.requests.stop_asked,
+        )
         batch = self._batch_size()
         new = pretrain.from_scratch(self.project)  # random weights are no base; the least to beat is a unigram model
-        self.baseline = {"unigram_perplexity": self._unigram_perplexity()} if new else {}
-        base_perplexity = None if new else self.ranks.from_first(self._base_perplexity)
+        self.before: dict[str, Any] = {"base_perplexity": None}
+        if new:
+            self.before["unigram_perplexity"] = self.evaluations.unigram_perplexity()
+        else:
+            self.before["base_perplexity"] = self.ranks.from_first(
+                lambda: self.evaluations.base_perplexity(bool(self.start_from), self.speak)
+            )
         trainer, cadence = self._trainer(batch)
         self.say("phase", name="train", steps=self.job.plan.steps, detail=self.batching.said)
         try:
@@ -133,44 +142,28 @@ class _Training:
             raise self._stopped(self.current.state.global_step) from None
         except Exception as error:
             self._keep_something()
-            raise _told(error, self.current.state.global_step, self.batch) from error
+            raise told(error, self.current.state.global_step, self.batch) from error
         if cadence.stopped or trainer.interrupted:
             self._keep_something()
             raise self._stopped(trainer.state.global_step)
         self._keep_something()
         if not self.ranks.first:
             return {}
-        final = self._final(trainer)
-        return self._figures(trainer, cadence, final, base_perplexity)
-
-    def stop_asked(self) -> bool:
-        """Whether a signal, the app or another terminal asks for a stop; a request to save is remembered."""
-        requests = self.run.take_requests()
-        for request in sorted(requests):
-            self.say("control", request=request)
-        self.saving = self.saving or "save" in requests
-        self.sampling = self.sampling or "sample" in requests
-        self._stop_seen = self._stop_seen or bool(requests & {"stop", "quit"}) or self.asked_to_stop()
-        self.quitting = self.quitting or "quit" in requests
-        return self._stop_seen
-
-    def stop_agreed(self) -> bool:
-        """The same for all processes: what the first one was asked for; called at the end of each step."""
-        if self.ranks.count == 1:
-            return self.stop_asked()
-        asked = (self.stop_asked(), self.saving, self.sampling, self.quitting) if self.ranks.first else (False,) * 4
-        self._stop_seen, self.saving, self.sampling, self.quitting = self.ranks.agree(asked)
-        return self._stop_seen
-
-    def save_asked(self) -> bool:
-        """Whether a checkpoint is asked for now; asks once."""
-        asked, self.saving = self.saving, False
-        return asked
-
-    def sample_asked(self) -> bool:
-        """Whether the model is asked to speak now; asks once."""
-        asked, self.sampling = self.sampling, False
-        return asked
+        best = trainer.state.best_global_step
+        try:
+            final = self.evaluations.of_the_kept(self.kept, best, trainer.state.global_step)
+        except KeyboardInterrupt:
+            raise self._stopped(trainer.state.global_step) from None
+        figures = {
+            "steps": trainer.state.global_step,
+            "best_step": best or trainer.state.global_step,
+            **self.before,
+            "tokens_per_second": trainer.tokens_seen / cadence.loop_seconds if cadence.loop_seconds else None,
+            "peak_memory_bytes": measured.highest(self.job.device),
+            **self.memory,
+            "seconds": time.perf_counter() - self.started,
+        }
+        return result.figures(figures, self.job, self.run, self.lock, self.kept, final)
 
     def speak(self, step: int) -> None:
         """Let the model answer the fixed prompts, into the journal; a stop cuts this short."""
@@ -184,7 +177,7 @@ class _Training:
             stops=self.stops,
             pad_id=self.pad_id,
             autocast=self._autocast,
-            cancelled=self.stop_asked,
+            cancelled=self.requests.stop_asked,
         )
         for number, (prompt, text) in enumerate(zip(self.prompts, said, strict=False)):
             self.say(
@@ -198,30 +191,8 @@ class _Training:
 
     def keep_adapter(self) -> None:
         """Write the adapter, or the whole model, as it is now to the run, with its tokenizer and template."""
-        if not self.ranks.first:
-            return
-        with atomic_folder(self.kept) as staged:
-            adapting.save(self.model, staged, self.job.prepared.base.id)
-            tokenizer = self.job.prepared.tokenizer
-            own, tokenizer.chat_template = tokenizer.chat_template, self.job.prepared.template.jinja
-            try:
-                tokenizer.save_pretrained(str(staged))
-            finally:
-                tokenizer.chat_template = own
-            template = self.job.prepared.template
-            note = {
-                "template": template.name,
-                "template_sha256": template.hash,
-                "stops": list(template.stops),
-                "weights": self.job.weights,
-                "quantization": self.project.model.quantization,
-                "precision": self.job.precision,
-                "max_length": self.project.data.max_length,
-            } | ({"labels": self.labels.to_json()} if self.labels else {})
-            write_text(staged / "phi-tui.json", json.dumps(note, indent=1))
-            if self.labels:
-                classify.write_config(self.model, staged)
-            write_text(staged / "README.md", card.text(self.project, self.lock, {}, template.name))
+        if self.ranks.first:
+            result.write(self.model, self.job, self.lock, self.kept)
 
     def _trainer(self, batch: tuple[int, int]) -> tuple[Any, Any]:
         from phi_tui.engine.trainer import OWED, Cadence, Patience, PhiTrainer, arguments
@@ -230,10 +201,10 @@ class _Training:
         cadence = Cadence(
             settings,
             evaluates=len(self.validation_rows) > 0,
-            stopping=self.stop_agreed,
-            saving=self.save_asked,
-            sampling=self.sample_asked,
-            quitting=lambda: self.quitting,
+            stopping=self.requests.stop_agreed,
+            saving=self.requests.save_asked,
+            sampling=self.requests.sample_asked,
+            quitting=lambda: self.requests.quitting,
             say=self.say,
             owed=self.start_from is not None and (self.start_from / OWED).is_file(),
         )
@@ -254,7 +225,9 @@ class _Training:
             settings=settings,
             lora=None if adapting.trains_all(self.project) else self.project.lora,
             checkpoint_folder=self.run.checkpoints,
-            run_evaluation=(lambda: self.ranks.from_first(self.evaluation)) if len(self.validation_rows) else None,
+            run_evaluation=(lambda: self.ranks.from_first(self.evaluations.once))
+            if len(self.validation_rows)
+            else None,
             speak=self.speak,
             keep_best=self.keep_adapter,
             say=self.say,
@@ -271,6 +244,9 @@ class _Training:
         trainer.remove_callback(ProgressCallback)
         cadence.trainer = trainer
         return trainer, cadence
+
+    def _evaluated(self) -> Evaluation:
+        return self.ranks.from_first(self.evaluations.once)
 
     def _to_the_end(self, trainer: Any, cadence: Any, batch: tuple[int, int]) -> tuple[Any, Any]:
         """Train, with smaller batches from the last step on wherever memory runs out and the project asks for that."""
@@ -312,101 +288,6 @@ class _Training:
         budget = batch * self.job.prepared.ready.train.longest
         return lambda rows: {"parts": self.batching.parts(rows, budget)}
 
-    def evaluation(self) -> Evaluation:
-        """Evaluate the model as it is now on the whole validation set."""
-        spoke = 0.0
-
-        def progress(done: int, rows: int) -> None:
-            nonlocal spoke
-            if time.monotonic() - spoke > 1.0:
-                spoke = time.monotonic()
-                self.say("phase", name="evaluate", done=done, total=rows)
-
-        measured = functools.partial(classify.evaluate, labels=self.labels) if self.labels else evaluate
-        self._last_evaluation = self._in_what_fits(
-            lambda budget: measured(
-                self.model,
-                self.validation_rows,
-                batching=self.batching,
-                token_budget=budget,
-                autocast=self._autocast,
-                on_progress=progress,
-                cancelled=self.stop_asked,
-            )
-        )
-        if self.questions:
-            self._last_evaluation = self._with_scores(self._last_evaluation)
-        return self._last_evaluation
-
-    def _in_what_fits(self, evaluate_within: Callable[[int], Evaluation]) -> Evaluation:
-        """Evaluate in batches of the device's size; where memory runs out and it may shrink, of half, a quarter, ..."""
-        shrinks = self.project.train.on_oom == "shrink"
-        while True:
-            try:
-                return evaluate_within(self.eval_tokens)
-            except (RuntimeError, MemoryError) as error:
-                ready = self.job.prepared.ready
-                least = max(ready.validation.longest, 1)
-                if not plan.out_of_memory(error):
-                    raise
-                if not shrinks or self.eval_tokens <= least:
-                    raise TrainingFailed(
-                        f"out of memory at an evaluation, in batches of {self.eval_tokens:,} tokens",
-                        fix="lower data.max_length, or set train.evaluate = false"
-                        if shrinks
-                        else 'set train.on_oom = "shrink" to evaluate in smaller batches, then --resume',
-                    ) from error
-            self.eval_tokens //= 2
-            gc.collect()
-            self.say("warning", message=f"out of memory at an evaluation: batches of {self.eval_tokens:,} tokens now")
-
-    def _questions(self) -> list[scoring.Question]:
-        """The validation rows whose answers are scored; none where no score is asked for."""
-        if self.project.train.score == "none" or not len(self.validation_rows):
-            return []
-        room = scoring.room(self.model)
-        questions = scoring.questions(self.project, self.job.prepared, room)
-        if not questions:
-            self.say("warning", message=f"no validation row can be answered in {room} tokens: there is no score")
-        return questions
-
-    def _with_scores(self, found: Evaluation) -> Evaluation:
-        """Let the model answer the fixed questions and put the scores beside the loss; raises KeyboardInterrupt."""
-        self.say("phase", name="evaluate", detail=f"scoring {len(self.questions)} answers")
-        about = (self.questions, self.model, self.project, self.job.prepared)
-        return scoring.with_scores(found, *about, self._autocast, self.stop_asked)
-
-    def _unigram_perplexity(self) -> float | None:
-        """What a model that knows the tokens' frequencies and nothing else has on the validation rows."""
-        if not len(self.validation_rows):
-            return None
-        found = unigram(self.train_rows, self.validation_rows, len(self.job.prepared.tokenizer))
-        said = f"unigram perplexity {found.perplexity:.4g}, from {found.counted:,} training tokens"
-        self.say("phase", name="baseline", detail=said, unigram_perplexity=found.perplexity, unigram_loss=found.loss)
-        return found.perplexity
-
-    def _base_perplexity(self) -> float | None:
-        """The base's perplexity, before anything is trained; after a resume, as the journal has it."""
-        if not len(self.validation_rows):
-            return None
-        if self.start_from:
-            for event in journal.read(self.run.journal):
-                if event["kind"] == "eval" and event.get("base"):
-                    return float(event["perplexity"]) if event["perplexity"] is not None else math.inf
-        self.say("phase", name="evaluate", detail="the base, for comparison")
-        try:
-            with adapting.bare(self.model):
-                found = self.evaluation()
-                self.speak(0)
-        except KeyboardInterrupt:
-            raise Stopped("stopped before the first step", fix="nothing was trained; start again") from None
-        self.say("eval", step=0, epoch=0.0, base=True, **found.event(), **self._base_note())
-        return found.perplexity
-
-    def _base_note(self) -> dict[str, str]:
-        kind = self.project.model.quantization
-        return {} if kind == "none" else {"note": f"the base as it is held here, quantised ({kind})"}
-
     def _batch_size(self) -> tuple[int, int]:
         """Rows a batch and batches a step: a step is measured, and what the project leaves open is made to fit."""
         planned, project = self.job.plan, self.project
@@ -423,7 +304,7 @@ class _Training:
         try:
             found = measured.step(self.job, self._rehearsal(), self.memory_before)
         except (RuntimeError, MemoryError) as error:
-            raise _told(error, 0, self.batch) from error
+            raise told(error, 0, self.batch) from error
         batch = min(self.ranks.gather(found.batch))
         if project.train.on_oom == "shrink" and project.train.batch_size:
             from phi_tui.engine import shrink
@@ -466,60 +347,6 @@ class _Training:
     def _accum(self, batch: int) -> int:
         return math.ceil(self.job.plan.rows_per_step / (batch * self.ranks.count))
 
-    def _final(self, trainer: Any) -> Evaluation | None:
-        """The evaluation of the adapter that is kept; the best one is loaded back if it is not the last."""
-        if not len(self.validation_rows):
-            return None
-        if trainer.state.best_global_step == trainer.state.global_step and self._last_evaluation:
-            return self._last_evaluation
-        self.say("phase", name="evaluate", detail=f"the best, of step {trainer.state.best_global_step}")
-        adapting.load_back(self.model, self.kept)
-        try:
-            return self.evaluation()
-        except KeyboardInterrupt:
-            raise self._stopped(trainer.state.global_step) from None
-
-    def _figures(
-        self, trainer: Any, cadence: Any, final: Evaluation | None, base_perplexity: float | None
-    ) -> dict[str, Any]:
-        losses = {
-            e["step"]: e["loss"]
-            for e in journal.read(self.run.journal)
-            if e["kind"] == "step" and e["loss"] is not None
-        }
-        figures: dict[str, Any] = {
-            "run": self.run.id,
-            "adapter": str(self.kept),
-            "steps": trainer.state.global_step,
-            "best_step": trainer.state.best_global_step or trainer.state.global_step,
-            "train_loss": sum(losses.values()) / len(losses) if losses else None,
-            "eval_loss": final.loss if final else None,
-            "perplexity": final.perplexity if final else None,
-            "base_perplexity": base_perplexity,
-            "tokens_per_second": trainer.tokens_seen / cadence.loop_seconds if cadence.loop_seconds else None,
-            "peak_memory_bytes": measured.highest(self.job.device),
-            **self.memory,
-            "seconds": time.perf_counter() - self.started,
-        }
-        figures |= self.baseline
-        if self.labels or self.questions:
-            events = journal.read(self.run.journal)
-            before = next((event for event in events if event["kind"] == "eval" and event.get("base")), None)
-            figures |= classify.figures(final, before) if self.labels else scoring.figures(final, before)
-        shown = {
-            key: figures[key]
-            for key in (
-                *("steps", "train_loss", "eval_loss", "perplexity", "base_perplexity", "unigram_perplexity"),
-                *(*classify.SHOWN, *answer_scores.SHOWN),
-            )
-            if figures.get(key) is not None
-        }
-        write_text(
-            self.kept / "README.md",
-            card.text(self.project, self.lock, shown, self.job.prepared.template.name),
-        )
-        return figures
-
     def _resume_point(self) -> Path | None:
         """The newest whole checkpoint; damaged newer ones are told and removed, since the run writes them again."""
         settle(self.run.path)
@@ -554,40 +381,3 @@ class _Training:
 
     def _autocast(self) -> Any:
         return devices.autocast(self.job.device, self.job.precision)
-
-
-def _told(error: Exception, step: int, batch: tuple[int, int] = (1, 1)) -> Exception:
-    """Say an error of training in a person's words; what is not the world's fault stays as it is.
-
-    `batch` is (rows a batch, batches a step) when it came: what may fit in its place is proposed.
-    """
-    from phi_tui.engine import shrink
-    from phi_tui.engine.trainer import NotFinite
-
-    if isinstance(error, PhiError):
-        return error
-    if isinstance(error, NotFinite):
-        return TrainingFailed(
-            f"the loss is not finite: {error}",
-            where=f"step {step + 1}",
-            fix="lower train.learning_rate, lengthen train.warmup, or use bf16 or fp32; the last good adapter is kept",
-        )
-    if plan.out_of_memory(error):
-        if isinstance(error, measured.TooLittle):
-            return Refusal(f"this run would not fit into memory: {error}", fix=error.fix)
-        less = shrink.smaller(*batch)
-        sizes = f"train.batch_size = {less[0]} and train.grad_accum = {less[1]} for the same steps, " if less else ""
-        return TrainingFailed(
-            f"out of memory with {batch[0]} rows a batch",
-            where=f"step {step + 1}",
-            fix=f"set {sizes}a lower data.max_length, or train.gradient_checkpointing = true"
-            + (' (train.on_oom = "shrink" does the first by itself)' if less else "")
-            + "; --resume goes on from the last checkpoint",
-        )
-    if failed := checkpoints.write_failed(error):
-        return TrainingFailed(
-            f"{failed.strerror or failed}",
-            where=str(failed.filename or f"step {step + 1}"),
-            fix="free disk space or mend the folder, then --resume",
-        )
-    return error

@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -345,5 +346,13 @@ def test_ten_minutes_from_scratch_more_than_halve_the_unigram_perplexity_on_held
         "utf-8",
     )
     figures = projects.execute(file)
+    print({name: figures[name] for name in ("seconds", "unigram_perplexity", "perplexity")})
     assert figures["perplexity"] < figures["unigram_perplexity"] / 2
     assert figures["seconds"] < 600
+    again = tmp_path / "again"
+    again.mkdir()
+    for name in ("corpus.jsonl", "new.toml"):
+        shutil.copy(tmp_path / name, again)
+    with pytest.raises(Stopped):
+        projects.execute(again / "new.toml", stop_at=110)
+    assert weights(projects.execute(again / "new.toml", resume=True)) == weights(figures)
