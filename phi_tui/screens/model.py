@@ -324,7 +324,7 @@ A gated base wants its licence accepted on its page on the Hub, and your token i
             self._put(base)
             if self.phi.session.project:
                 self._take(base, revision)
-            self._draw(point_at=base)
+            self._draw(point_at=self._known.listed(base))
 
         question = "Which base? A Hub id (org/name, or org/name@revision), a folder, or a .gguf file."
         self.phi.push_screen(AskText(question, check=flaw, placeholder="org/name"), take)
@@ -349,7 +349,7 @@ A gated base wants its licence accepted on its page on the Hub, and your token i
         else:
             download.start(entry.base, entry.partial or 0, self.phi.worker_log, self._about(entry.base))
             self.refresh_bindings()
-            self._draw(point_at=entry.base)
+            self._draw(point_at=self._known.listed(entry.base))
 
     def action_stop(self) -> None:
         """Stop the download; what came stays."""

@@ -108,7 +108,8 @@ def figures(plan: Mapping[str, Any], width: int) -> list[tuple[str, str]]:
     memory, device = plan.get("memory") or {}, plan.get("device") or {}
     parameters, trainable = number(plan.get("parameters")), number(plan.get("trainable"))
     rows = number(plan.get("rows_per_step"))
-    rows_of = f"{count(rows)} = {count(plan.get('batch_size'))} a pass x {count(plan.get('grad_accum'))}"
+    at_once = number(plan.get("batch_size"))
+    rows_of = count(rows) if not at_once or at_once >= rows else f"{count(rows)}, up to {count(at_once)} at once"
     total, have = number(memory.get("total")), number(device.get("memory"))
     share = total / have if have else 0.0
     of_all = f" = {trainable / parameters:.2%}" if parameters else ""

@@ -59,7 +59,7 @@ class Known:
             halves,
             curated(),
             self.found,
-            list(self.named.values()),
+            [entry for base, entry in self.named.items() if self.listed(base) == base],
             hub_title=self.hub_title,
             hub_note=self.hub_note,
         )
@@ -71,10 +71,11 @@ class Known:
 
     def chosen_entry(self) -> str:
         """The list's name for the project's base, empty without a project."""
-        if not self.base:
-            return ""
-        here = (model.base for model in self.local if is_chosen(of_local(model), self.base or "", self.root))
-        return next(here, self.base)
+        return self.listed(self.base) if self.base else ""
+
+    def listed(self, base: str) -> str:
+        """The list's name for a base: a place that is listed by its whole path may be named by another."""
+        return next((model.base for model in self.local if is_chosen(of_local(model), base, self.root)), base)
 
     def is_away(self, base: str) -> bool:
         """Whether a base must come from the Hub and has not."""

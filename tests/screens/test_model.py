@@ -253,7 +253,9 @@ def test_a_folder_of_the_workspace_is_taken_by_its_relative_path(place: Path) ->
         await pilot.press("enter")
         await sees(pilot, "● own")
         assert saved(place) == ("own", "")
+        await pilot.pause(0.2)
         assert "not on this machine" not in seen(pilot)
+        assert "named by hand" not in seen(pilot)  # it is listed once
 
     play(place, test)
 
