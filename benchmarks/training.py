@@ -61,20 +61,27 @@ def ours(base: str, data: Any, per_step: int, folder: Path, *, packing: bool) ->
     return timed(our_trainer(base, data, per_step, folder, packing=packing), data)
 
 
+def our_way(model: Any, settings: Any = None) -> Any:
+    """How phi-tui lays rows into batches for a model, with bf16 weights on a CPU."""
+    from phi_tui.engine import batching
+    from phi_tui.schema import Project, Train
+
+    return batching.choose(
+        model, Project(name="bench", train=settings or Train()), pad_id=0, labels=None,
+        device="cpu", precision="bf16", weights="bfloat16",
+    )  # fmt: skip
+
+
 def our_trainer(base: str, data: Any, per_step: int, folder: Path, *, packing: bool) -> Any:
     """phi-tui's own trainer, as `train` drives it."""
-    from phi_tui.engine import batching
     from phi_tui.engine.evaluate import row_lengths
     from phi_tui.engine.trainer import Cadence, PhiTrainer, arguments
-    from phi_tui.schema import Project, Train
+    from phi_tui.schema import Train
 
     settings = Train(epochs=1, packing="auto" if packing else False)
     model = adapted(base)
     model.config.use_cache = False
-    way = batching.choose(
-        model, Project(name="bench", train=settings), pad_id=0, labels=None,
-        device="cpu", precision="bf16", weights="bfloat16",
-    )  # fmt: skip
+    way = our_way(model, settings)
     budget = max(1024, max(row_lengths(data)))
     never = lambda: False  # noqa: E731
     cadence = Cadence(

@@ -1,0 +1,160 @@
+"""`python -m benchmarks.prepare`: from instruction rows to tokens, phi-tui against `datasets.map` with two processes.
+
+The plain recipe loads the JSON lines, builds a text a row and tokenises it with `truncation=True`, cached nowhere.
+phi-tui does more: it checks every row, splits, renders the template and makes the labels.  Each arm runs in a process
+of its own, in turns; the resident memory is the most that the process and its children held together.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+
+def write_rows(path: Path, megabytes: float) -> int:
+    """Write instruction rows of words out of the documentation; returns how many."""
+    numbers = random.Random(7)
+    texts = "".join(one.read_text("utf-8") for one in (Path(__file__).parent.parent / "docs").glob("*.md"))
+    words = sorted(set(re.findall(r"[A-Za-z]{2,12}", texts)))
+    numbers.shuffle(words)
+    weights = [1 / (place + 3) for place in range(len(words))]
+    count, written = 0, 0
+    with open(path, "w", encoding="utf-8") as file:
+        while written < megabytes * 1e6:
+            lengths = [min(600, max(4, round(numbers.lognormvariate(mean, 0.7)))) for mean in (2.3, 3.9)]
+            said = [" ".join(numbers.choices(words, weights, k=length)) for length in lengths]
+            line = json.dumps({"instruction": said[0], "input": "", "output": said[1]}) + "\n"
+            file.write(line)
+            written += len(line)
+            count += 1
+    return count
+
+
+def ours(base: str, rows: Path, folder: Path) -> dict[str, float]:
+    """Prepare as `train` does, and once more with nothing changed."""
+    from phi_tui.engine import prepare
+    from phi_tui.schema import Data, Model, Project, Source
+    from phi_tui.workspace import Workspace
+
+    project = Project(name="bench", model=Model(base=base), data=Data(sources=(Source(path=str(rows)),)))
+    found = {}
+    for name in ("seconds", "again"):
+        started = time.perf_counter()
+        made = prepare.prepare(project, folder, Workspace(folder), lambda *_, **__: None, weights=False)
+        found[name] = time.perf_counter() - started
+    return found | {"tokens": float(made.ready.train.tokens + made.ready.validation.tokens)}
+
+
+def plain(base: str, rows: Path, folder: Path) -> dict[str, float]:
+    """The usual recipe, as quick as it gets without changing it."""
+    from datasets import load_dataset
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(base)
+
+    def text(row: dict[str, str]) -> dict[str, str]:
+        return {"text": f"Instruction: {row['instruction']}\nInput: {row['input']}\nOutput: {row['output']}\n"}
+
+    def tokens(batch: dict[str, Any]) -> Any:
+        return tokenizer(batch["text"], truncation=True, max_length=1024)
+
+    started = time.perf_counter()
+    data = load_dataset("json", data_files=str(rows), cache_dir=str(folder / "cache"))["train"]
+    made = data.map(text, num_proc=2).map(tokens, batched=True, num_proc=2, remove_columns=[*data.column_names, "text"])
+    made.save_to_disk(str(folder / "out"))
+    taken = time.perf_counter() - started
+    import pyarrow.compute as compute
+
+    lengths = compute.list_value_length(made.with_format("arrow")[:]["input_ids"])
+    return {"seconds": taken, "tokens": float(compute.sum(lengths).as_py())}
+
+
+def watched(command: list[str]) -> dict[str, float]:
+    """Run a command and return what it printed, with the most resident memory of it and its children."""
+    import psutil
+
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    most = 0
+
+    def look() -> None:
+        nonlocal most
+        one = psutil.Process(process.pid)
+        while process.poll() is None:
+            held = 0
+            try:
+                for each in (one, *one.children(recursive=True)):
+                    held += each.memory_full_info().uss
+            except psutil.Error:
+                pass
+            most = max(most, held)
+            time.sleep(0.1)
+
+    watcher = threading.Thread(target=look)
+    watcher.start()
+    out, _ = process.communicate()
+    watcher.join()
+    if process.returncode:
+        raise RuntimeError(f"{command} ended with {process.returncode}")
+    return json.loads(out.splitlines()[-1]) | {"bytes": most}
+
+
+def main() -> None:
+    """Run the comparison and print a line an arm and turn, and the medians."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.prepare", description=__doc__)
+    parser.add_argument("--base", required=True, help="folder whose tokenizer is used")
+    parser.add_argument("--megabytes", type=float, default=100)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--arms", default="phi-tui,plain")
+    parser.add_argument("--one", nargs=3, metavar=("ARM", "ROWS", "FOLDER"), help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    base = args.base if args.base.startswith("builtin:") else str(Path(args.base).absolute())
+    if args.one:
+        arm, rows, folder = args.one
+        print(json.dumps((ours if arm == "phi-tui" else plain)(base, Path(rows), Path(folder))))
+        return
+    arms = args.arms.split(",")
+    found: dict[str, list[dict[str, float]]] = {arm: [] for arm in arms}
+    with tempfile.TemporaryDirectory() as name:
+        rows = Path(name) / "rows.jsonl"
+        print(f"{write_rows(rows, args.megabytes):,} rows, {rows.stat().st_size / 1e6:.0f} MB", flush=True)
+        for turn in range(args.repeats):
+            for arm in arms if turn % 2 == 0 else reversed(arms):
+                with tempfile.TemporaryDirectory() as folder:
+                    command = [
+                        sys.executable,
+                        "-m",
+                        "benchmarks.prepare",
+                        "--base",
+                        base,
+                        "--one",
+                        arm,
+                        str(rows),
+                        folder,
+                    ]
+                    one = watched(command)
+                found[arm].append(one)
+                again = f", again {one['again']:.2f} s" if "again" in one else ""
+                print(
+                    f"{turn + 1} {arm:8} {one['seconds']:7.1f} s {one['tokens'] / 1e6:6.1f} M tokens"
+                    f" {one['bytes'] / 1e6:7.0f} MB{again}",
+                    flush=True,
+                )
+    if len(arms) > 1:
+        ratios = [b["seconds"] / b["tokens"] * a["tokens"] / a["seconds"] for a, b in zip(*found.values(), strict=True)]
+        print(f"{arms[0]} makes a token in 1/{statistics.median(ratios):.2f} of the time of {arms[1]}")
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    main()
