@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from phi_tui.engine import adapting, loading, pretrain
+from phi_tui.engine import adapting, decoding, loading, pretrain
 from phi_tui.engine import device as devices
 from phi_tui.engine.labels import Labels
 from phi_tui.engine.render import Encoder, Message, Template, TemplateMismatch, choose, prompt
@@ -117,7 +117,7 @@ class Speaker:
         began = time.perf_counter()
         stopped = False
         try:
-            with torch.inference_mode():
+            with torch.inference_mode(), decoding.one_row_at_a_time(self.model):
                 self.model.generate(
                     input_ids=inputs,
                     attention_mask=torch.ones_like(inputs),
