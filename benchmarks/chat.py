@@ -7,13 +7,12 @@ in one process.  The time to the first token of a short prompt is phi-tui's.
 from __future__ import annotations
 
 import argparse
-import statistics
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks import training
+from benchmarks import results, training
 
 QUESTION = "What is a golden ratio, and where does it appear in nature?"
 
@@ -53,6 +52,7 @@ def main() -> None:
     parser.add_argument("--base", required=True, help="folder of a llama-like base, such as SmolLM2-135M")
     parser.add_argument("--tokens", type=int, default=64)
     parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--out", type=Path)
     args = parser.parse_args()
     base = str(Path(args.base).absolute())
     tokenizer = AutoTokenizer.from_pretrained(base)
@@ -90,12 +90,15 @@ def main() -> None:
         pairs.append((args.tokens / found[0][0], args.tokens / found[1][0]))
         firsts.append(found[0][2])
         print(f"{turn + 1} phi-tui {pairs[-1][0]:.1f}  PeftModel.generate {pairs[-1][1]:.1f} tokens/s", flush=True)
-    ratios = [a / b for a, b in pairs]
     print("the answers are", "the same" if found[0][1] == found[1][1] else f"{found[0][1]!r} and {found[1][1]!r}")
-    print(
-        f"phi-tui {statistics.median(a for a, _ in pairs):.1f} tokens/s, {statistics.median(ratios):.2f} times as fast "
-        f"({min(ratios):.2f} to {max(ratios):.2f}); first token after {statistics.median(firsts) * 1e3:.0f} ms"
-    )
+    arms = {"phi-tui": [a for a, _ in pairs], "PeftModel.generate": [b for _, b in pairs]}
+    made = [
+        results.Result("chat", "tokens/s", arms),
+        results.Result("chat, first token", "s", {"phi-tui": firsts}, more_is_better=False),
+    ]
+    print("\n".join(line for each in made for line in each.lines()))
+    if args.out:
+        results.keep(made, args.out)
 
 
 if __name__ == "__main__":

@@ -9,13 +9,12 @@ from __future__ import annotations
 import argparse
 import functools
 import math
-import statistics
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks import training
+from benchmarks import results, training
 
 
 def trainers(model: Any, data: Any, folder: Path) -> tuple[float, float]:
@@ -58,6 +57,7 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=8192)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--kinds", default="short,long")
+    parser.add_argument("--out", type=Path)
     args = parser.parse_args()
     model = training.adapted(str(Path(args.base).absolute()))
     model.config.use_cache = False
@@ -67,17 +67,18 @@ def main() -> None:
         pairs = []
         with tempfile.TemporaryDirectory() as name:
             for turn in range(args.repeats):
-                arms = [functools.partial(ours, model, data, way), functools.partial(trainers, model, data, Path(name))]
-                found = {place: arms[place]() for place in ((0, 1), (1, 0))[turn % 2]}
+                ways = [functools.partial(ours, model, data, way), functools.partial(trainers, model, data, Path(name))]
+                found = {place: ways[place]() for place in ((0, 1), (1, 0))[turn % 2]}
                 pairs.append((found[0][0], found[1][0]))
                 print(
                     f"{kind:6} {turn + 1} phi-tui {found[0][0]:.2f} s  Trainer.evaluate {found[1][0]:.2f} s", flush=True
                 )
-        ratios = [b / a for a, b in pairs]
-        print(
-            f"{kind:6} losses {found[0][1]:.4f} and {found[1][1]:.4f} (perplexity {math.exp(found[0][1]):.4g}); "
-            f"phi-tui is {statistics.median(ratios):.2f} times as fast ({min(ratios):.2f} to {max(ratios):.2f})"
-        )
+        print(f"{kind:6} losses {found[0][1]:.4f} and {found[1][1]:.4f} (perplexity {math.exp(found[0][1]):.4g})")
+        arms = {"phi-tui": [a for a, _ in pairs], "Trainer.evaluate, one row": [b for _, b in pairs]}
+        made = results.Result(f"evaluation, {kind} rows", "s", arms, more_is_better=False)
+        print("\n".join(made.lines()))
+        if args.out:
+            results.keep([made], args.out)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ import json
 import os
 import random
 import re
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -20,6 +19,8 @@ import threading
 import time
 from pathlib import Path
 from typing import Any
+
+from benchmarks import results
 
 
 def write_rows(path: Path, megabytes: float) -> int:
@@ -116,6 +117,7 @@ def main() -> None:
     parser.add_argument("--megabytes", type=float, default=100)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--arms", default="phi-tui,plain")
+    parser.add_argument("--out", type=Path)
     parser.add_argument("--one", nargs=3, metavar=("ARM", "ROWS", "FOLDER"), help=argparse.SUPPRESS)
     args = parser.parse_args()
     base = args.base if args.base.startswith("builtin:") else str(Path(args.base).absolute())
@@ -150,9 +152,19 @@ def main() -> None:
                     f" {one['bytes'] / 1e6:7.0f} MB{again}",
                     flush=True,
                 )
-    if len(arms) > 1:
-        ratios = [b["seconds"] / b["tokens"] * a["tokens"] / a["seconds"] for a, b in zip(*found.values(), strict=True)]
-        print(f"{arms[0]} makes a token in 1/{statistics.median(ratios):.2f} of the time of {arms[1]}")
+    names = {"phi-tui": "phi-tui", "plain": "datasets.map, 2 processes"}
+    rates = {names[arm]: [one["tokens"] / one["seconds"] for one in found[arm]] for arm in arms}
+    held = {names[arm]: [one["bytes"] / 1e6 for one in found[arm]] for arm in arms}
+    made = [
+        results.Result("preparing", "tokens/s", rates),
+        results.Result("preparing, memory", "MB", held, more_is_better=False),
+    ]
+    if "phi-tui" in found:
+        again = [one["again"] for one in found["phi-tui"]]
+        made.append(results.Result("preparing, nothing changed", "s", {"phi-tui": again}, more_is_better=False))
+    print("\n".join(line for each in made for line in each.lines()))
+    if args.out:
+        results.keep(made, args.out)
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ from textual.messages import ExitApp
 from textual.screen import Screen
 from textual.theme import Theme
 
-from phi_tui import preferences
+from phi_tui import preferences, waking
 from phi_tui.child import Child
 from phi_tui.errors import PhiError, Refusal
 from phi_tui.run import Run
@@ -165,6 +165,7 @@ class PhiApp(App[int]):
             # Off the main thread (a test's pilot may be) there are no signals to handle.
             with contextlib.suppress(ValueError, RuntimeError, NotImplementedError):
                 loop.add_signal_handler(number, self._ended_from_outside)
+        waking.after_a_stop(self)
         self.theme_changed_signal.subscribe(self, self._keep_theme)
         for flaw in self._preferences.flaws:
             self.say(flaw, severity="warning", title="settings")

@@ -1,4 +1,4 @@
-"""Following a run: a thread reads its journal and its machine's load, and says at most twice a second that
+"""Following a run: a thread reads its journal and its machine's load, and says at most once a second that
 something changed.
 
 It reads files and nothing else, so it follows a run of another process, of another terminal, or of this process
@@ -17,8 +17,12 @@ from phi_tui.journal import Follower
 from phi_tui.metrics import MetricStore, Snapshot
 from phi_tui.run import Run, State
 
-REDRAW_SECONDS = 0.5
-"""A chart over SSH is redrawn twice a second at the most."""
+REDRAW_SECONDS = 1.0
+"""A chart over SSH is redrawn once a second at the most: a redraw takes some 10 ms of a core, and a run on the CPU waits
+for the one of its threads that loses them.
+"""
+_LOOK_SECONDS = 0.5
+"""A step that comes after a pause is seen within this."""
 
 _CHUNK = 4 * 1024 * 1024
 _LOAD_SECONDS = 2.0
@@ -79,7 +83,7 @@ class Follow:
                 told = True
             if told:
                 self._changed()
-            self._closed.wait(REDRAW_SECONDS if self.live else _IDLE_SECONDS)
+            self._closed.wait((REDRAW_SECONDS if told else _LOOK_SECONDS) if self.live else _IDLE_SECONDS)
 
     def _state(self) -> State:
         if self.live:

@@ -138,6 +138,24 @@ def test_a_resize_and_a_suspended_app_come_back_whole(tmp_path: Path) -> None:
     assert _ended(tmp_path).state() == "stopped"
 
 
+def test_an_app_that_was_stopped_from_outside_takes_keys_and_quits(tmp_path: Path) -> None:
+    with Terminal(phi_tui("--workspace", tmp_path), env=environment(tmp_path)) as terminal:
+        terminal.wait_for("1 Home", "Projects")
+        time.sleep(0.5)
+        threads = _threads(terminal.process.pid)
+        for _ in range(6):
+            os.kill(terminal.process.pid, signal.SIGSTOP)
+            _until(lambda: _state(terminal.process.pid) == "T", "the app stopped", 10)
+            os.kill(terminal.process.pid, signal.SIGCONT)
+            _until(lambda: _state(terminal.process.pid) != "T", "the app going on", 10)
+            time.sleep(0.3)
+        _until(lambda: _threads(terminal.process.pid) <= threads + 2, "one reader of keys, not seven", 10)
+        terminal.press("2")
+        terminal.wait_for("Bases", seconds=30)
+        terminal.press("ctrl+q")
+        assert terminal.end() == 0
+
+
 def test_the_run_is_stopped_from_its_screen_after_a_question(tmp_path: Path) -> None:
     with _start(tmp_path, _project(tmp_path, settings=_LONG.replace("400", "4000"))) as terminal:
         terminal.press("x")
@@ -147,6 +165,10 @@ def test_the_run_is_stopped_from_its_screen_after_a_question(tmp_path: Path) -> 
         terminal.press("ctrl+q")
         assert terminal.end() == 0
     assert _ended(tmp_path).state() == "stopped"
+
+
+def _threads(pid: int) -> int:
+    return len(os.listdir(f"/proc/{pid}/task"))
 
 
 def _state(pid: int) -> str:

@@ -112,13 +112,10 @@ class LlamaLayer(torch.autograd.Function):
         da = dy @ f.down
         _adapted_back(da, dy, (dy.shape[1],), _dropped(a, mask_d, rate), mask_d, rate, low, h_d, f.scalings, found, 6)
         del a
-        sigmoid = torch.sigmoid(gate)
         d_gate_up = torch.empty_like(gate_up)
-        # silu'(g) = s (1 + g (1 - s)), s = sigmoid(g)
-        slope = (1 - sigmoid).mul_(gate).add_(1).mul_(sigmoid)
-        torch.mul(da, up, out=d_gate_up[:, :width]).mul_(slope)
+        d_gate_up[:, :width] = torch.ops.aten.silu_backward(da * up, gate)
         torch.mul(da, activated, out=d_gate_up[:, width:])
-        del da, slope, sigmoid, activated
+        del da, activated
         n2 = _normed(h, rstd_2, f.norm_2)
         dn2 = d_gate_up @ f.gate_up
         back = (width, width)
