@@ -18,8 +18,8 @@ from phi_tui.metrics import MetricStore, Snapshot
 from phi_tui.run import Run, State
 
 REDRAW_SECONDS = 1.0
-"""A chart over SSH is redrawn once a second at the most: a redraw takes some 10 ms of a core, and a run on the CPU waits
-for the one of its threads that loses them.
+"""A chart over SSH is redrawn once a second at the most: a redraw takes some 10 ms of a core, and a run on the CPU
+waits for the one of its threads that loses them.
 """
 _LOOK_SECONDS = 0.5
 """A step that comes after a pause is seen within this."""
