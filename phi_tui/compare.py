@@ -15,10 +15,10 @@ from phi_tui import journal
 from phi_tui.engine import lockfile
 from phi_tui.errors import PhiError
 from phi_tui.journal import Event
-from phi_tui.metrics import Series
 from phi_tui.project import differences, keys
 from phi_tui.run import Run, State
 from phi_tui.schema import Project
+from phi_tui.series import Series
 
 Unit = Literal["count", "number", "bytes", "seconds"]
 Row = tuple[str, tuple[Any, ...]]

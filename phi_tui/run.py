@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import itertools
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -158,7 +159,7 @@ def create(workspace: Workspace, frozen: Project) -> Run:
     parent = workspace.runs(frozen.name)
     make_folder(parent)
     stem = time.strftime("%Y%m%d-%H%M%S")
-    for attempt in range(100):
+    for attempt in itertools.count():
         path = parent / (stem if not attempt else f"{stem}-{attempt + 1}")
         try:
             path.mkdir(mode=0o700)

@@ -12,7 +12,8 @@ import time
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from phi_tui.metrics import Column, MetricStore, Series
+from phi_tui.metrics import MetricStore
+from phi_tui.series import Column, Series
 
 
 def filled(values: list[float | None], **sizes: int) -> Series:

@@ -4,6 +4,7 @@ import contextlib
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -75,6 +76,12 @@ def test_runs_of_one_second_get_names_of_their_own_and_sort_newest_first(tmp_pat
     assert len(ids) == 3
     listed = [one.id for one in run.listed(place)]
     assert listed == sorted(ids, reverse=True)
+
+
+def test_any_number_of_runs_fits_into_a_second(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "strftime", lambda *_: "20260101-000000")
+    ids = [run.create(Workspace(tmp_path), Project(name="toy")).id for _ in range(102)]
+    assert len(set(ids)) == 102
 
 
 def test_runs_are_found_by_id_project_and_both(made: run.Run) -> None:

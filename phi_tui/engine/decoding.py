@@ -20,7 +20,6 @@ _WORTH = 1.2
 @contextlib.contextmanager
 def one_row_at_a_time(model: Any) -> Iterator[None]:
     """Let `model` generate faster in here: its forward passes over one token in all take torch's own product."""
-
     if not _is_faster(next(model.parameters())):
         yield
         return
@@ -54,7 +53,7 @@ def _set(enabled: bool) -> None:
 
 @functools.cache
 def _measured(dtype: Any) -> bool:
-    """Whether torch's own product of 32 MB of weights and a row is faster than oneDNN's here; takes 50 ms."""
+    """Whether torch's own product of 32 MB of weights and a row is faster than oneDNN's here."""
     import torch
 
     weight, row = torch.ones(8192, 2048, dtype=dtype), torch.ones(1, 2048, dtype=dtype)

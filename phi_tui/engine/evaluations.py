@@ -22,7 +22,7 @@ from phi_tui.run import Run
 
 
 class Evaluations:
-    """Evaluates one model, as it is at each call, on the whole validation set."""
+    """Evaluates one model, as it is at each call, on the whole validation set `rows`, which may be empty."""
 
     def __init__(
         self,
@@ -41,10 +41,9 @@ class Evaluations:
         self._autocast, self._say, self._cancelled = autocast, say, cancelled
         self._labels = job.prepared.labels
         self._train_rows = train_rows
-        self.rows = rows
-        """The validation rows; maybe none."""
+        self._rows = rows
         self._budget = EVAL_TOKENS[job.device.type]
-        self.last: Evaluation | None = None
+        self._last: Evaluation | None = None
         self._asked = self._questions()
 
     def once(self) -> Evaluation:
@@ -58,10 +57,10 @@ class Evaluations:
                 self._say("phase", name="evaluate", done=done, total=rows)
 
         evaluated = functools.partial(classify.evaluate, labels=self._labels) if self._labels else evaluate
-        self.last = self._in_what_fits(
+        self._last = self._in_what_fits(
             lambda budget: evaluated(
                 self._model,
-                self.rows,
+                self._rows,
                 batching=self._batching,
                 token_budget=budget,
                 autocast=self._autocast,
@@ -70,18 +69,18 @@ class Evaluations:
             )
         )
         if self._asked:
-            self.last = self._with_scores(self.last)
-        return self.last
+            self._last = self._with_scores(self._last)
+        return self._last
 
     def of_the_kept(self, folder: Path, best: int, last: int) -> Evaluation | None:
         """Return the evaluation of what is kept in `folder`; that of step `best` is loaded back if it is not the last.
 
         Raises KeyboardInterrupt.
         """
-        if not len(self.rows):
+        if not len(self._rows):
             return None
-        if best == last and self.last:
-            return self.last
+        if best == last and self._last:
+            return self._last
         self._say("phase", name="evaluate", detail=f"the best, of step {best}")
         adapting.load_back(self._model, folder)
         return self.once()
@@ -110,7 +109,7 @@ class Evaluations:
 
     def _questions(self) -> list[scoring.Question]:
         """The validation rows whose answers are scored; none where no score is asked for."""
-        if self._job.project.train.score == "none" or not len(self.rows):
+        if self._job.project.train.score == "none" or not len(self._rows):
             return []
         room = scoring.room(self._model)
         questions = scoring.questions(self._job.project, self._job.prepared, room)
@@ -126,16 +125,16 @@ class Evaluations:
 
     def unigram_perplexity(self) -> float | None:
         """What a model that knows the tokens' frequencies and nothing else has on the validation rows."""
-        if not len(self.rows):
+        if not len(self._rows):
             return None
-        found = unigram(self._train_rows, self.rows, len(self._job.prepared.tokenizer))
+        found = unigram(self._train_rows, self._rows, len(self._job.prepared.tokenizer))
         said = f"unigram perplexity {found.perplexity:.4g}, from {found.counted:,} training tokens"
         self._say("phase", name="baseline", detail=said, unigram_perplexity=found.perplexity, unigram_loss=found.loss)
         return found.perplexity
 
     def base_perplexity(self, resumed: bool, speak: Callable[[int], None]) -> float | None:
         """The base's perplexity, before anything is trained; after a resume, as the journal has it."""
-        if not len(self.rows):
+        if not len(self._rows):
             return None
         if resumed:
             for event in journal.read(self._run.journal):

@@ -83,25 +83,36 @@ def nll(hidden: Any, layer: Any, targets: Any, dtype: Any) -> Any:
     return _function().apply(hidden, layer.weight, layer.bias, targets, dtype)
 
 
-def _to_gradient(logits: Any, targets: Any) -> Any:
-    """Return the summed negative log-likelihood, and write its gradient, softmax less one-hot, over `logits`.
-
-    logits are (positions, words), targets (positions, 1).  All is computed in fp32, a few rows at a time on a CPU.
-    The normaliser is the largest logit less the log of its probability, which cannot vanish.
-    """
+def _few_at_a_time(logits: Any, targets: Any) -> Iterator[tuple[Any, Any]]:
+    """Views of logits (positions, words) and targets (positions,): a few rows each on a CPU, else all of them."""
     import torch
 
-    total = torch.zeros((), dtype=torch.float32, device=logits.device)
     rows = logits.shape[0]
     if logits.device.type == "cpu":
         rows = max(1, CACHED_BYTES * torch.get_num_threads() // (4 * logits.shape[1]))
     for start in range(0, logits.shape[0], rows):
-        part = slice(start, start + rows)
-        wide, wanted = logits[part].float(), targets[part]
-        right, top = wide.gather(1, wanted), wide.amax(-1, keepdim=True)
-        wide = torch.softmax(wide, -1)
-        total += (top - wide.amax(-1, keepdim=True).log_() - right).sum()
-        logits[part] = wide.scatter_add_(1, wanted, torch.full_like(right, -1.0))
+        yield logits[start : start + rows], targets[start : start + rows]
+
+
+def _nll(logits: Any, targets: Any) -> Any:
+    """Return the summed negative log-likelihood of targets, in fp32."""
+    import torch
+
+    return torch.nn.functional.cross_entropy(logits.float(), targets, reduction="sum")
+
+
+def _to_gradient(logits: Any, targets: Any) -> Any:
+    """Return the same, and write its gradient, softmax less one-hot, over `logits`.
+
+    The normaliser is the largest logit less the log of its probability, which cannot vanish.
+    """
+    import torch
+
+    wide, wanted = logits.float(), targets[:, None]
+    right, top = wide.gather(1, wanted), wide.amax(-1, keepdim=True)
+    wide = torch.softmax(wide, -1)
+    total = (top - wide.amax(-1, keepdim=True).log_() - right).sum()
+    logits.copy_(wide.scatter_add_(1, wanted, torch.full_like(right, -1.0)))
     return total
 
 
@@ -123,8 +134,10 @@ def _function() -> Any:
                 for start in range(0, hidden.shape[0], rows):
                     part = slice(start, start + rows)
                     logits = torch.nn.functional.linear(hidden[part].to(dtype), weight, bias)
-                    total += _to_gradient(logits, targets[part, None])
-                    if gradient is not None:
+                    if gradient is None:
+                        total += sum(_nll(*few) for few in _few_at_a_time(logits, targets[part]))
+                    else:
+                        total += sum(_to_gradient(*few) for few in _few_at_a_time(logits, targets[part]))
                         gradient[part] = logits @ weight
                     del logits
             if gradient is not None:

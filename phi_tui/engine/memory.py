@@ -8,6 +8,7 @@ wastes and the libraries' own buffers are measured constants (benchmarks/memory.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -125,13 +126,13 @@ def logit_bytes(model: Shape, positions: int, *, gradient: bool = True) -> int:
     """Return the most bytes that the output layer and the loss of `positions` hold.
 
     Plain: logits in the compute type and in fp32, their softmax, and its gradient, in fp32 and in the compute type.  In
-    blocks: one block's, whatever the number of positions, and the gradient of the hidden states; a GPU takes a block to
-    fp32 as a whole, and its softmax beside it.
+    blocks: one block's, whatever the number of positions, and the gradient of the hidden states; beside it fp32 and its
+    softmax, of the whole block on a GPU and of a few rows a core on a CPU.
     """
     whole = 4 * positions * model.vocabulary
     if model.in_blocks and whole > head.PLAIN_BYTES:
-        beside = 0 if model.device == "cpu" else 4
-        return (1 + beside) * head.BLOCK_BYTES + 4 * positions * model.hidden
+        fp32 = head.CACHED_BYTES * (os.cpu_count() or 1) if model.device == "cpu" else 2 * head.BLOCK_BYTES
+        return head.BLOCK_BYTES + 2 * fp32 + 4 * positions * model.hidden
     return round(whole * (3 if gradient else 2.5))
 
 

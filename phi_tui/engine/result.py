@@ -45,8 +45,13 @@ def figures(
     found: dict[str, Any], job: Job, run: Run, lock: dict[str, Any], folder: Path, final: Evaluation | None
 ) -> dict[str, Any]:
     """Return `found` with what the journal and the last evaluation tell, and write the card in `folder` anew."""
-    events = list(journal.read(run.journal))
-    losses = {e["step"]: e["loss"] for e in events if e["kind"] == "step" and e["loss"] is not None}
+    losses: dict[int, float] = {}
+    before = None
+    for event in journal.read(run.journal):
+        if event["kind"] == "step" and event["loss"] is not None:
+            losses[event["step"]] = event["loss"]
+        elif before is None and event["kind"] == "eval" and event.get("base"):
+            before = event
     made: dict[str, Any] = {
         "run": run.id,
         "adapter": str(folder),
@@ -55,7 +60,6 @@ def figures(
         "perplexity": final.perplexity if final else None,
         **found,
     }
-    before = next((event for event in events if event["kind"] == "eval" and event.get("base")), None)
     if job.prepared.labels:
         made |= classify.figures(final, before)
     elif final is not None and final.scores:

@@ -120,12 +120,14 @@ def backward(
         ds = ds.sub_(row_sums.reshape(shared, -1, 1)).mul_(p).mul_(scaling).to(q.dtype)
         back = (ds @ keys).view(shared, heads // shared, length, d)
         dq[block.start : block.end] = back.permute(2, 0, 1, 3).reshape(length, heads, d)
-        onto = [torch.bmm(ds.transpose(1, 2), queries), torch.bmm(p.transpose(1, 2), dout)]
+        on_keys = [torch.bmm(ds.transpose(1, 2), queries), torch.bmm(p.transpose(1, 2), dout)]
         if not block.whole:  # the blocks of a long row, its last one first, add to the same keys: summed in fp32
-            row = _added(row, onto) if row else [part.float() for part in onto]
-            onto, row = (row, []) if block.start == block.seen else ([], row)
-        for all_of_it, part in zip((dk, dv), onto, strict=False):
-            all_of_it[block.seen : block.seen + part.shape[1]] = part.transpose(0, 1)
+            row = _added(row, on_keys) if row else [part.float() for part in on_keys]
+            if block.start > block.seen:
+                continue
+            on_keys, row = row, []
+        for whole, part in zip((dk, dv), on_keys, strict=True):
+            whole[block.seen : block.seen + part.shape[1]] = part.transpose(0, 1)
     return dq, dk, dv
 
 

@@ -98,11 +98,6 @@ is a value that was not finite.
 
     # What is shown
 
-    @property
-    def follow(self) -> Follow | None:
-        """The run that is followed, if any."""
-        return self.phi.follow
-
     def show_project(self, project: Project | None) -> None:
         """Watch a live run of the project; else show preflight, unless a run is followed already."""
         if not self.query("#faces"):

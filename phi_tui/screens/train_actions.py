@@ -24,7 +24,7 @@ class TrainActions(Frame):
     @property
     def follow(self) -> Follow | None:
         """The run that is followed, if any."""
-        raise NotImplementedError
+        return self.phi.follow
 
     def action_save(self) -> None:
         """Ask for a checkpoint."""

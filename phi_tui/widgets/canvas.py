@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal, NamedTuple
 
-from phi_tui.metrics import Column
+from phi_tui.series import Column
 
 Charset = Literal["braille", "blocks", "ascii"]
 

@@ -19,8 +19,8 @@ from textual.reactive import reactive
 from textual.strip import Strip
 from textual.widget import Widget
 
-from phi_tui.metrics import Column, Series
 from phi_tui.safe_text import clean
+from phi_tui.series import Column, Series
 from phi_tui.widgets import canvas
 from phi_tui.widgets.canvas import Charset, Picture
 

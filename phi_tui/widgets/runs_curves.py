@@ -12,7 +12,7 @@ from textual.reactive import reactive
 from textual.widget import Widget
 
 from phi_tui.compare import Curves
-from phi_tui.metrics import Column, Series
+from phi_tui.series import Column, Series
 from phi_tui.widgets import canvas
 from phi_tui.widgets.chart import charset_for
 from phi_tui.widgets.runs_lines import Plot, plot

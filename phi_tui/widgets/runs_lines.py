@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from phi_tui.metrics import Column
+from phi_tui.series import Column
 from phi_tui.widgets.canvas import DOTS, Charset, Scale, compact, y_scale, y_ticks
 
 LETTERS = "ABCD"

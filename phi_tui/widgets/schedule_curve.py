@@ -15,9 +15,9 @@ from textual.widget import Widget
 
 from phi_tui import phi
 from phi_tui.form import spelled
-from phi_tui.metrics import Column
 from phi_tui.schedules import decay_start, factor
 from phi_tui.schema import Project
+from phi_tui.series import Column
 from phi_tui.widgets import canvas
 from phi_tui.widgets.canvas import Charset
 from phi_tui.widgets.chart import charset_for

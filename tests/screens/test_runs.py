@@ -557,7 +557,7 @@ def test_runs_without_a_value_are_sorted_last_either_way() -> None:
 
 
 def test_a_plot_of_four_runs_tells_them_apart_without_colour() -> None:
-    from phi_tui.metrics import Series
+    from phi_tui.series import Series
 
     lines = []
     for level in range(1, 5):
@@ -576,7 +576,7 @@ def test_a_plot_of_four_runs_tells_them_apart_without_colour() -> None:
 
 
 def test_a_log_axis_leaves_out_what_it_cannot_show() -> None:
-    from phi_tui.metrics import Series
+    from phi_tui.series import Series
 
     series = Series()
     for step, value in enumerate([0.0, -1.0, 10.0, 100.0]):

@@ -17,7 +17,7 @@ from rich.console import Console
 from textual.app import App, ComposeResult
 
 import phi_tui
-from phi_tui.metrics import Column, Series
+from phi_tui.series import Column, Series
 from phi_tui.widgets.canvas import Charset, compact, draw, pixel_columns, smoothed
 from phi_tui.widgets.chart import Chart, charset_for
 
