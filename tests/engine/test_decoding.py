@@ -45,7 +45,7 @@ def _enabled_in_each_pass(model: Any) -> list[tuple[int, bool]]:
 
 @pytest.mark.parametrize("adapted", [False, True])
 def test_only_single_tokens_take_the_other_way(monkeypatch: pytest.MonkeyPatch, adapted: bool) -> None:
-    monkeypatch.setattr(decoding, "_measured", lambda dtype: True)
+    monkeypatch.setattr(decoding, "_measured", lambda weights: True)
     model = _model(torch.bfloat16, adapted=adapted)
     assert _enabled_in_each_pass(model) == [(3, True), (1, False), (1, False)]
     assert torch.backends.mkldnn.enabled
@@ -55,12 +55,12 @@ def test_only_single_tokens_take_the_other_way(monkeypatch: pytest.MonkeyPatch, 
 def test_nothing_changes_where_it_does_not_pay(
     monkeypatch: pytest.MonkeyPatch, dtype: torch.dtype, faster: bool
 ) -> None:
-    monkeypatch.setattr(decoding, "_measured", lambda dtype: faster)
+    monkeypatch.setattr(decoding, "_measured", lambda weights: faster)
     assert all(enabled for _, enabled in _enabled_in_each_pass(_model(dtype)))
 
 
 def test_an_error_on_the_way_leaves_the_process_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(decoding, "_measured", lambda dtype: True)
+    monkeypatch.setattr(decoding, "_measured", lambda weights: True)
     model = _model(torch.bfloat16)
     with pytest.raises(RuntimeError), torch.inference_mode(), decoding.one_row_at_a_time(model):
         model(input_ids=torch.tensor([[1]]))
@@ -72,7 +72,7 @@ def test_an_error_on_the_way_leaves_the_process_as_it_was(monkeypatch: pytest.Mo
 
 
 def test_both_ways_are_as_near_to_the_truth(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(decoding, "_measured", lambda dtype: True)
+    monkeypatch.setattr(decoding, "_measured", lambda weights: True)
     model, ids = _model(torch.bfloat16), torch.tensor([[7]])
     with torch.inference_mode():
         truth = _model(torch.bfloat16).double()(input_ids=ids).logits
@@ -82,8 +82,19 @@ def test_both_ways_are_as_near_to_the_truth(monkeypatch: pytest.MonkeyPatch) -> 
     assert (other - truth).abs().max() < 2 * (plain - truth).abs().max() + 1e-3
 
 
-def test_what_is_faster_is_measured_once() -> None:
-    decoding._measured.cache_clear()
-    first = decoding._measured(torch.bfloat16)
-    assert decoding._measured(torch.bfloat16) is first
-    assert decoding._measured.cache_info().hits == 1
+def test_what_is_faster_is_measured_once_a_model_on_its_own_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    measured: list[int] = []
+
+    def counted(weights: list[Any]) -> bool:
+        measured.append(len(weights))
+        return real(weights)
+
+    real = decoding._measured
+    monkeypatch.setattr(decoding, "_measured", counted)
+    model = _model(torch.bfloat16)
+    first = decoding._is_faster(model)
+    assert decoding._is_faster(model) is first
+    assert measured == [1 + 2 * 5]  # the head; of each layer q, o, gate, up, down: k and v are too small
+    assert torch.backends.mkldnn.enabled
+    decoding._is_faster(_model(torch.bfloat16))
+    assert len(measured) == 2
