@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from phi_tui.engine import loss
+from phi_tui.engine import loss, shared_prefix
 from phi_tui.engine.labels import Labels
 from phi_tui.errors import Refusal
 from phi_tui.schema import Project
@@ -46,7 +46,7 @@ class Batching:
     def said(self) -> str:
         """What a person is told."""
         if self.fused:
-            return "rows end to end, layers computed in one piece"
+            return "rows end to end, a shared prefix once, layers computed in one piece"
         return "rows end to end" if self.packed else f"rows of similar length, padded: {self.why}"
 
     def collate(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
@@ -55,6 +55,8 @@ class Batching:
             from phi_tui.engine import classify
 
             return classify.collate(rows, self.pad_id, self.labels)
+        if self.fused is not None:
+            return shared_prefix.pack(rows)
         return pack(rows) if self.packed else loss.collate(rows, self.pad_id)
 
     def cut(self, lengths: Sequence[int], budget: int) -> list[list[int]]:
@@ -78,7 +80,8 @@ class Batching:
             return loss.nll(model, batch)
         ids = batch["input_ids"][0]
         with torch.autocast(ids.device.type, enabled=False):
-            return self.fused.nll(ids, batch["labels"][0], batch["row_lengths"], model.training)
+            about = (batch["labels"][0], batch["row_lengths"], model.training, batch["groups"])
+            return self.fused.nll(ids, *about)
 
 
 def pack(rows: list[dict[str, Any]]) -> dict[str, Any]:
@@ -109,6 +112,8 @@ def moved(batch: dict[str, Any], device: Any) -> dict[str, Any]:
 
 def tokens(batch: dict[str, Any]) -> Any:
     """Return how many tokens of rows a batch holds, padding aside."""
+    if "row_lengths" in batch:
+        return sum(batch["row_lengths"])
     return batch["attention_mask"].sum() if "attention_mask" in batch else batch["input_ids"].numel()
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from phi_tui.engine import head, rows_attention
+from phi_tui.engine import head, rows_attention, shared_prefix
 from phi_tui.engine.llama_layer import ROLES, Frozen, LlamaLayer, Pack
 
 KINDS = ("llama", "mistral", "qwen2")
@@ -63,21 +63,30 @@ class PackedLlama:
         self.head_dim = int(self._inner.model.layers[0].self_attn.head_dim)
         self._layers = [(layer, _frozen(layer, self._inner.config)) for layer in self._inner.model.layers]
 
-    def nll(self, ids: torch.Tensor, labels: torch.Tensor, lengths: Sequence[int], training: bool) -> torch.Tensor:
-        """Return the summed negative log-likelihood (nats, fp32) of a pack's trained tokens.
+    def nll(
+        self,
+        ids: torch.Tensor,
+        labels: torch.Tensor,
+        lengths: Sequence[int],
+        training: bool,
+        groups: Sequence[tuple[int, int]] = (),
+    ) -> torch.Tensor:
+        """Return the summed negative log-likelihood (nats, fp32 scalar) of a pack's trained tokens.
 
-        ids and labels are (tokens,): rows laid end to end, of these lengths.  A row's first token is predicted by
-        nothing: the label behind a row's border is not that of its last token.
+        labels is (sum of lengths,): rows laid end to end, of these lengths.  ids is as long, or shorter where rows
+        share a prefix: `groups` then names, in order, (tokens of the prefix, rows), and the ids of each group are
+        its prefix, once, and the rest of each row.  A row's first token is predicted by nothing: the label
+        behind a row's border is not that of its last token.
         """
         device = ids.device
-        positions = torch.cat([torch.arange(length, device=device) for length in lengths])
+        laid = shared_prefix.layout(lengths, groups or [(0, len(lengths))], device)
         targets = torch.full_like(labels, -100)
         targets[:-1] = labels[1:]
-        ends = torch.tensor(lengths, device=device).cumsum(0) - 1
-        targets[ends] = -100
-        x = self.hidden(ids, positions, rows_attention.blocks(lengths, device), training)
+        targets[torch.tensor(lengths, device=device).cumsum(0) - 1] = -100
+        x = self.hidden(ids, laid.positions, laid.blocks, training)
         kept = targets != -100
-        hidden = self._inner.model.norm(x[kept])
+        hidden = x[kept] if laid.places is None else x.index_select(0, laid.places[kept])
+        hidden = self._inner.model.norm(hidden)
         return head.nll(hidden, self._inner.lm_head, targets[kept], hidden.dtype)
 
     def hidden(

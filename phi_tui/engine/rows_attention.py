@@ -3,7 +3,8 @@
 Rows lie end to end in one sequence; a token sees the earlier tokens of its own row and nothing else.  On a CPU
 the library's fused kernel takes a third of a training step at row lengths of some hundred tokens, and a mask over
 the whole pack costs the square of its length: rows are taken in blocks, long ones alone, short ones together
-under a small mask, so that neither many tiny products nor much masked work is left.
+under a small mask, so that neither many tiny products nor much masked work is left.  Rows that share a prefix may lie
+behind one copy of it, which each of them sees as its own.
 """
 
 from __future__ import annotations
@@ -32,16 +33,24 @@ class Block:
     seen: int
     whole: bool = True
     """Whether it is all of its rows: its probabilities are kept for the backward pass, others computed again."""
+    front: tuple[int, int] = (0, 0)
+    """Tokens that its rows see before their own, first to behind the last: the copy of the prefix they share."""
+
+    @property
+    def shared(self) -> int:
+        """How long the prefix is."""
+        return self.front[1] - self.front[0]
 
 
-def blocks(lengths: Sequence[int], device: Any = None) -> list[Block]:
-    """Return the blocks for rows of these lengths, laid end to end."""
+def blocks(
+    lengths: Sequence[int], device: Any = None, *, start: int = 0, front: tuple[int, int] = (0, 0)
+) -> list[Block]:
+    """Return the blocks for rows of these lengths, laid end to end from `start` on, which all see `front`."""
     found: list[Block] = []
     group: list[int] = []
-    start = 0
     for length in [*lengths, 0]:
         if group and (length == 0 or sum(group) + length > BLOCK):
-            found += cut(start, group, device)
+            found += cut(start, group, device, front)
             start += sum(group)
             group = []
         if length:
@@ -49,15 +58,15 @@ def blocks(lengths: Sequence[int], device: Any = None) -> list[Block]:
     return found
 
 
-def cut(start: int, group: Sequence[int], device: Any = None) -> list[Block]:
+def cut(start: int, group: Sequence[int], device: Any = None, front: tuple[int, int] = (0, 0)) -> list[Block]:
     """Return the blocks of rows that lie together from `start` on: one, or several of one long row."""
     length = sum(group)
     if length <= BLOCK:
-        return [Block(start, start + length, _bias(group, device), start)]
+        return [Block(start, start + length, _bias(group, device), start, front=front)]
     number = -(-length // BLOCK)
     ends = [start + length * (part + 1) // number for part in range(number)]
     return [
-        Block(first, end, _bias([end - first], device), start, whole=False)
+        Block(first, end, _bias([end - first], device), start, whole=False, front=front)
         for first, end in zip([start, *ends[:-1]], ends, strict=True)
     ]
 
@@ -109,6 +118,7 @@ def backward(
     # The row sums of P * dP, which softmax's gradient takes away, are those of O * dO (Dao et al. 2022).
     sums = (grad.float() * out.float()).sum(-1)
     row: list[Any] = []
+    fronts: dict[tuple[int, int], list[Any]] = {}
     for block, p in zip(reversed(packed), reversed(kept), strict=True):
         queries, keys, values = _folded(q, block, shared), _across(k, block), _across(v, block)
         if p is None:
@@ -121,6 +131,11 @@ def backward(
         back = (ds @ keys).view(shared, heads // shared, length, d)
         dq[block.start : block.end] = back.permute(2, 0, 1, 3).reshape(length, heads, d)
         on_keys = [torch.bmm(ds.transpose(1, 2), queries), torch.bmm(p.transpose(1, 2), dout)]
+        if block.shared:
+            before = [part[:, : block.shared] for part in on_keys]
+            held = fronts.get(block.front)
+            fronts[block.front] = _added(held, before) if held else [part.float() for part in before]
+            on_keys = [part[:, block.shared :] for part in on_keys]
         if not block.whole:  # the blocks of a long row, its last one first, add to the same keys: summed in fp32
             row = _added(row, on_keys) if row else [part.float() for part in on_keys]
             if block.start > block.seen:
@@ -128,6 +143,9 @@ def backward(
             on_keys, row = row, []
         for whole, part in zip((dk, dv), on_keys, strict=True):
             whole[block.seen : block.seen + part.shape[1]] = part.transpose(0, 1)
+    for (first, end), sums_of_rows in fronts.items():
+        for whole, part in zip((dk, dv), sums_of_rows, strict=True):
+            whole[first:end] = (whole[first:end].float() + part.transpose(0, 1)).to(whole.dtype)
     return dq, dk, dv
 
 
@@ -142,7 +160,7 @@ def _probabilities(queries: Any, keys: Any, block: Block, group: int, scaling: f
     """Softmax in fp32 over (kv_heads, group * length, seen tokens), in the queries' type."""
     import torch
 
-    length, seen = block.end - block.start, block.end - block.seen
+    length, seen = block.end - block.start, block.shared + block.end - block.seen
     scores = torch.bmm(queries, keys.transpose(1, 2)).float().mul_(scaling)
     scores.view(-1, group, length, seen)[..., seen - length :].add_(block.bias)
     return torch.softmax(scores, -1).to(queries.dtype)
@@ -157,4 +175,7 @@ def _folded(x: Any, block: Block, shared: int) -> Any:
 
 def _across(x: Any, block: Block) -> Any:
     """(tokens, kv_heads, d) of what a block sees as (kv_heads, seen tokens, d)."""
-    return x[block.seen : block.end].transpose(0, 1)
+    import torch
+
+    own = x[block.seen : block.end]
+    return (torch.cat([x[slice(*block.front)], own]) if block.shared else own).transpose(0, 1)

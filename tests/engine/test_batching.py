@@ -144,4 +144,4 @@ def test_a_steps_loss_is_the_mean_over_all_its_rows_tokens_however_they_are_cut(
 def test_the_journal_says_how_rows_were_batched(tmp_path: Path) -> None:
     figures = projects.execute(projects.make(tmp_path), "train.max_steps=1", "train.samples=0")
     said = [event["detail"] for event in projects.events(figures, "phase") if event["name"] == "train"]
-    assert said == ["rows end to end, layers computed in one piece"]
+    assert said == ["rows end to end, a shared prefix once, layers computed in one piece"]

@@ -6,16 +6,8 @@ from typing import Any
 
 import pytest
 import torch
-from peft import LoraConfig, get_peft_model
+from adapted_llama import adapted, gradients
 from torch.nn.functional import linear, scaled_dot_product_attention, silu
-from transformers import (
-    LlamaConfig,
-    LlamaForCausalLM,
-    MistralConfig,
-    MistralForCausalLM,
-    Qwen2Config,
-    Qwen2ForCausalLM,
-)
 
 from phi_tui.engine import rows_attention
 from phi_tui.engine.llama_layer import LlamaLayer, Pack, _dropped, _mask, _rotated
@@ -23,35 +15,6 @@ from phi_tui.engine.loss import nll
 from phi_tui.engine.packed_llama import PackedLlama, _adapters, _frozen, unfit
 
 LENGTHS = [5, 9, 300, 3, 17, 190, 2]
-
-
-def _model(kind: str = "llama", targets: Any = "all-linear", dropout: float = 0.0, **more: Any) -> Any:
-    torch.manual_seed(0)
-    made = {
-        "llama": (LlamaConfig, LlamaForCausalLM),
-        "mistral": (MistralConfig, MistralForCausalLM),
-        "qwen2": (Qwen2Config, Qwen2ForCausalLM),
-    }[kind]
-    settings = {"sliding_window": None} if kind == "mistral" else {}
-    config = made[0](
-        hidden_size=48,
-        intermediate_size=80,
-        num_hidden_layers=2,
-        num_attention_heads=6,
-        num_key_value_heads=2,
-        vocab_size=99,
-        **(settings | more.pop("config", {})),
-    )
-    model = made[1](config).float()
-    for name, weight in model.named_parameters():
-        if name.endswith("bias"):
-            torch.nn.init.normal_(weight, std=0.1)
-    settings = {"r": 4, "lora_alpha": 8, "lora_dropout": dropout, "target_modules": targets} | more
-    adapted = get_peft_model(model, LoraConfig(**settings))
-    for name, weight in adapted.named_parameters():
-        if "lora_B" in name:
-            torch.nn.init.normal_(weight, std=0.1)
-    return adapted
 
 
 def _rows() -> tuple[Any, Any]:
@@ -70,32 +33,26 @@ def _row_by_row(model: Any, ids: Any, labels: Any) -> Any:
     return total
 
 
-def _gradients(model: Any) -> dict[str, Any]:
-    found = {name: weight.grad.clone() for name, weight in model.named_parameters() if weight.grad is not None}
-    model.zero_grad()
-    return found
-
-
 @pytest.mark.parametrize("kind", ["llama", "mistral", "qwen2"])
 @pytest.mark.parametrize("targets", ["all-linear", ["q_proj", "v_proj", "down_proj"], ["up_proj", "o_proj"]])
 def test_loss_and_gradients_are_the_librarys_row_by_row(kind: str, targets: Any) -> None:
-    model = _model(kind, targets)
+    model = adapted(kind, targets)
     assert unfit(model) == ""
     ids, labels = _rows()
     expected = _row_by_row(model, ids, labels)
     expected.backward()
-    wanted = _gradients(model)
+    wanted = gradients(model)
     found = PackedLlama(model).nll(ids, labels, LENGTHS, True)
     found.backward()
     assert float(found) == pytest.approx(float(expected), rel=1e-6)
-    gradients = _gradients(model)
-    assert gradients.keys() == wanted.keys()
+    of_pack = gradients(model)
+    assert of_pack.keys() == wanted.keys()
     for name, grad in wanted.items():
-        assert torch.allclose(gradients[name], grad, rtol=1e-4, atol=1e-5 * float(grad.abs().max())), name
+        assert torch.allclose(of_pack[name], grad, rtol=1e-4, atol=1e-5 * float(grad.abs().max())), name
 
 
 def test_the_library_still_computes_the_same_after_its_weights_became_views() -> None:
-    model = _model()
+    model = adapted()
     ids, labels = _rows()
     with torch.no_grad():
         before = float(_row_by_row(model, ids, labels))
@@ -104,7 +61,7 @@ def test_the_library_still_computes_the_same_after_its_weights_became_views() ->
 
 
 def test_the_bare_base_is_computed_while_adapters_are_disabled() -> None:
-    model = _model()
+    model = adapted()
     ids, labels = _rows()
     packed = PackedLlama(model)
     with torch.inference_mode(), model.disable_adapter():
@@ -114,7 +71,7 @@ def test_the_bare_base_is_computed_while_adapters_are_disabled() -> None:
 
 
 def test_a_row_does_not_see_its_neighbours() -> None:
-    model = _model()
+    model = adapted()
     ids, labels = _rows()
     packed = PackedLlama(model)
     only = torch.full_like(labels, -100)
@@ -127,7 +84,7 @@ def test_a_row_does_not_see_its_neighbours() -> None:
 
 
 def test_in_bf16_the_loss_is_that_of_fp32_to_two_digits() -> None:
-    model = _model()
+    model = adapted()
     ids, labels = _rows()
     exact = float(PackedLlama(model).nll(ids, labels, LENGTHS, False))
     half = model.to(torch.bfloat16)
@@ -137,11 +94,11 @@ def test_in_bf16_the_loss_is_that_of_fp32_to_two_digits() -> None:
     found = PackedLlama(half).nll(ids, labels, LENGTHS, True)
     found.backward()
     assert float(found) == pytest.approx(exact, rel=5e-3)
-    assert all(g.dtype == torch.float32 and bool(g.isfinite().all()) for g in _gradients(half).values())
+    assert all(g.dtype == torch.float32 and bool(g.isfinite().all()) for g in gradients(half).values())
 
 
 def test_dropout_drops_its_share_and_its_gradients_are_those_of_the_same_masks() -> None:
-    model = _model(dropout=0.25)
+    model = adapted(dropout=0.25)
     layer = model.base_model.model.model.layers[0]
     frozen = _frozen(layer, model.config)
     lengths = [7, 150]
@@ -156,7 +113,7 @@ def test_dropout_drops_its_share_and_its_gradients_are_those_of_the_same_masks()
         torch.manual_seed(5)
         y = forward(x, frozen, pack, True, *_adapters(layer))
         (y * tangent).sum().backward()
-        results.append((y.detach(), x.grad.clone(), _gradients(layer)))
+        results.append((y.detach(), x.grad.clone(), gradients(layer)))
         x.grad = None
     assert torch.allclose(results[0][0], results[1][0], atol=1e-5)
     assert torch.allclose(results[0][1], results[1][1], atol=1e-4)
@@ -235,8 +192,8 @@ def test_blocks_cover_all_rows_and_long_rows_are_cut() -> None:
     ],
 )
 def test_what_is_not_known_to_be_right_is_left_to_the_library(why: str, settings: dict[str, Any]) -> None:
-    assert why in unfit(_model(**settings))
+    assert why in unfit(adapted(**settings))
 
 
 def test_sliding_windows_are_left_to_the_library() -> None:
-    assert "sliding" in unfit(_model("mistral", config={"sliding_window": 8}))
+    assert "sliding" in unfit(adapted("mistral", config={"sliding_window": 8}))
