@@ -35,8 +35,9 @@ def bytes_held(model: Any) -> int:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("seed", [42, 43])
 def test_an_nf4_base_learns_within_a_twentieth_of_a_plain_one_in_less_than_two_fifths_of_the_memory(
-    tmp_path: Path,
+    tmp_path: Path, seed: int
 ) -> None:
     """SmolLM2-135M, in the type that this machine is fast in; the memory is that of bf16 weights in any case."""
     import torch
@@ -45,13 +46,13 @@ def test_an_nf4_base_learns_within_a_twentieth_of_a_plain_one_in_less_than_two_f
     (tmp_path / "rows.jsonl").write_text("\n".join(json.dumps({"text": text}) for text in paragraphs(420)), "utf-8")
     file = tmp_path / "toy.toml"
     file.write_text(
-        f'schema = 1\nname = "toy"\n[model]\nbase = "{base}"\n[data]\nsplit = 0.9\n'
+        f'schema = 1\nname = "toy"\nseed = {seed}\n[model]\nbase = "{base}"\n[data]\nsplit = 0.9\n'
         'max_length = 256\nformat = "text"\ntrain_on = "everything"\n[[data.sources]]\npath = "rows.jsonl"\n'
         "[train]\nmax_steps = 60\nbatch_size = 4\ngrad_accum = 1\nsamples = 0\n",
         "utf-8",
     )
     losses: dict[str, tuple[float, float]] = {}
-    for kind in ("none", "nf4", "nf4-plain"):
+    for kind in ("none", "nf4"):
         figures = projects.execute(file, f"model.quantization={kind}")
         folder = next((tmp_path / "models").iterdir())  # what the .gguf was converted to, once: numbers of bf16
         whole = 4 * sum(weight.numel() for weight in loading.base(folder, torch.bfloat16).parameters())
@@ -61,8 +62,5 @@ def test_an_nf4_base_learns_within_a_twentieth_of_a_plain_one_in_less_than_two_f
             f"{kind}: train loss {figures['train_loss']:.4f}, validation {figures['eval_loss']:.4f}, weights "
             f"{held / 1e6:.0f} MB ({held / whole:.1%} of fp32's), {figures['tokens_per_second']:.0f} tokens/s"
         )
-        if kind != "none":
-            assert held < 0.4 * whole
-    for part in (0, 1):
-        assert losses["nf4"][part] < losses["none"][part] * 1.05
-        assert losses["nf4"][part] < losses["nf4-plain"][part] < losses["none"][part] * 1.10
+    assert held < 0.4 * whole
+    assert all(after < 1.05 * before for before, after in zip(losses["none"], losses["nf4"], strict=True))
