@@ -527,6 +527,9 @@ def test_a_run_from_before_nf4_spared_layers_stays_on_the_base_that_it_was_train
         projects.execute(file, *settings, "model.quantization=nf4", resume=True)
     held = projects.execute(file, *settings, "model.quantization=nf4-plain", resume=True)
     assert held["run"] == one.id
+    asked = project.load(file, (*settings, "model.quantization=nf4"))
+    again = measure(asked, tmp_path, place, one.id, lambda *a, **k: None)
+    assert again["perplexity"] == pytest.approx(held["perplexity"], rel=1e-6)
 
     now = projects.execute(file, *settings, "model.quantization=nf4")
     later = run.find(place, f"toy/{now['run']}")
