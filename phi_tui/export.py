@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from phi_tui import journal
-from phi_tui.atomic import sync_folder, sync_tree
+from phi_tui.atomic import sync_folder, sync_tree, write_text
 from phi_tui.errors import InputError, PhiError
 from phi_tui.journal import Event
 from phi_tui.run import Run
@@ -109,9 +109,14 @@ def bundle(run: Run, folder: Path, *, with_adapter: bool = False) -> Path:
     `phi-tui --replay NAME.toml --locked` there takes both; with `with_adapter` the adapter lies in `adapter/`.
     Raises InputError when something stands at `folder`, or a part is missing or cannot be written.
     """
-    name = run.project().name
+    from phi_tui import project
+
+    frozen = run.project()
+    name = frozen.name
     with _new_folder(folder) as staged:
         _copy_file(run.path / "project.toml", staged / f"{name}.toml")
+        if project.load(run.path / "project.toml") != frozen:  # a word in it has another meaning by now
+            write_text(staged / f"{name}.toml", project.text(frozen, defaults=True))
         if (run.path / "lock.toml").exists():
             _copy_file(run.path / "lock.toml", staged / f"{name}.lock.toml")
         if with_adapter:

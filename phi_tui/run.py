@@ -12,6 +12,7 @@ import fcntl
 import itertools
 import os
 import time
+import tomllib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,10 +82,21 @@ class Run:
         return any((self.result_folder / name).is_file() for name in WEIGHTS)
 
     def project(self) -> Project:
-        """The frozen project of this run."""
+        """The frozen project of this run, with the base held as it was: "nf4" once meant what is "nf4-plain" now."""
         from phi_tui import project  # 0.1 s to import, and the app paints its first screen before
 
-        return project.load(self.path / "project.toml")
+        frozen = project.load(self.path / "project.toml")
+        if frozen.model.quantization == "nf4" and self._spared_nothing():
+            return frozen.model_copy(update={"model": frozen.model.model_copy(update={"quantization": "nf4-plain"})})
+        return frozen
+
+    def _spared_nothing(self) -> bool:
+        """Whether this run's lock is older than the layers that "nf4" spares, which it names ever since."""
+        try:
+            with open(self.path / "lock.toml", "rb") as file:
+                return "spared" not in tomllib.load(file)["base"]
+        except (OSError, ValueError, KeyError, TypeError):
+            return False
 
     def holder(self) -> int | None:
         """The process id that holds this run's lock, or None."""

@@ -34,8 +34,9 @@ class Model(Table):
     """Commit or tag of a Hub base; empty takes the newest and pins it in the lock."""
     dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
     """Type the frozen weights are held in; auto follows train.precision."""
-    quantization: Literal["none", "int8", "nf4", "nf4-mixed"] = "none"
-    """Bits of the frozen weights: int8, nf4 (QLoRA), or nf4-mixed, which spares a small base's most sensitive ones."""
+    quantization: Literal["none", "int8", "nf4", "nf4-plain", "nf4-mixed"] = "none"
+    """Bits of the frozen weights: int8; nf4, which leaves the most sensitive layers in 16 bits; nf4-plain, QLoRA as it
+    was published, on every layer; nf4-mixed, what older runs spared."""
     attention: Literal["auto", "sdpa", "eager", "flash_attention_2"] = "auto"
     """Attention implementation; auto takes SDPA where the architecture has it, else eager."""
     task: Literal["causal-lm", "classification", "multi-label", "regression"] = "causal-lm"

@@ -52,7 +52,7 @@ The perplexity is exp(total negative log-likelihood / predicted tokens) over the
 ## Use
 
 ```python
-{_loading(project)}
+{_loading(project, lock)}
 messages = [{{"role": "user", "content": "..."}}]
 inputs = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_tensors="pt", return_dict=True)
 print(tokenizer.decode(model.generate(**inputs, max_new_tokens=128)[0]))
@@ -96,7 +96,7 @@ def _method(project: Project) -> str:
     return ", ".join(parts)
 
 
-def _loading(project: Project) -> str:
+def _loading(project: Project, lock: dict[str, Any]) -> str:
     """The lines that load what was trained."""
     base = clean(project.model.base, one_line=True)
     if adapting.trains_all(project):
@@ -105,8 +105,8 @@ def _loading(project: Project) -> str:
 tokenizer = AutoTokenizer.from_pretrained("model")
 model = AutoModelForCausalLM.from_pretrained("model")"""
     kind = project.model.quantization
-    named = json.dumps([*quantised.HEADS, *quantised.spared(kind)])
-    skipped = f"        llm_int8_skip_modules={named},\n" if quantised.spared(kind) else ""
+    kept = lock["base"].get("spared") or (quantised.MLP_ENDS if kind == "nf4-mixed" else ())
+    skipped = f"        llm_int8_skip_modules={json.dumps([*quantised.HEADS, *kept])},\n" if kept else ""
     four = f""",
     quantization_config=BitsAndBytesConfig(
         load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True,
@@ -116,9 +116,7 @@ model = AutoModelForCausalLM.from_pretrained("model")"""
     held = {
         "none": "",
         "int8": ", quantization_config=BitsAndBytesConfig(load_in_8bit=True)",
-        "nf4": four,
-        "nf4-mixed": four,
-    }[kind]
+    }.get(kind, four)
     more = ", BitsAndBytesConfig" if held else ""
     first = "import torch\n" if held == four else ""
     return f"""{first}from peft import PeftModel

@@ -49,13 +49,13 @@ def base(
     """Load the base's weights in `dtype` with the attention implementation asked for; auto lets the model choose.
 
     With `labels` it has a new head for them, seeded by `seed`, in the place of its output layer.  With a
-    `quantization` ("int8" or "nf4") the weights are quantised onto `device` as they are read, and stay there.
+    `quantization` (all but "none") the weights are quantised onto `device` as they are read, and stay there.
     """
     choice: dict[str, Any] = {} if attention == "auto" else {"attn_implementation": attention}
     if quantization != "none":
         import torch
 
-        choice["quantization_config"] = quantised.config(quantization, dtype)
+        choice["quantization_config"] = quantised.config(quantization, config(folder), dtype)
         choice["device_map"] = {"": torch.cuda.current_device() if device == "cuda" else device}
     if labels is not None:
         return _with_head(folder, dtype, choice, labels, seed)

@@ -42,7 +42,8 @@ def measure(
     found = _run_of(project, workspace, run_id)
     rows = load_from_disk(str(prepared.ready.folder))["validation"]
     folder, known = prepared.base.folder, prepared.labels
-    held, device, attention = project.model.quantization, job.device.type, project.model.attention
+    held = (found.project() if found else project).model.quantization  # as the adapter knows it
+    device, attention = job.device.type, project.model.attention
     dtype = getattr(torch, job.weights)
     model = loading.base(folder, dtype, attention, known, project.seed, quantization=held, device=device)
     model = loading.onto(model, device)

@@ -199,7 +199,7 @@ def _fix(job: Job, room: int) -> str:
         4 if job.weights == "float32" else 2,
         room,
         checkpointing=job.plan.checkpointing,
-        quantised=job.project.model.quantization != "none",
+        quantization=job.project.model.quantization,
     )
 
 

@@ -190,7 +190,7 @@ def _unpacked(model: Shape) -> int:
     return 2 * model.hidden * max(model.intermediate, model.hidden) if model.quantised else 0
 
 
-def advice(model: Shape, length: int, weight_bytes: int, free: int, *, checkpointing: bool, quantised: bool) -> str:
+def advice(model: Shape, length: int, weight_bytes: int, free: int, *, checkpointing: bool, quantization: str) -> str:
     """Return what would make one row of `length` tokens fit into `free` bytes: settings and values that were tried."""
 
     def fits(shorter: int, recompute: bool) -> bool:
@@ -204,6 +204,8 @@ def advice(model: Shape, length: int, weight_bytes: int, free: int, *, checkpoin
         if fits(shorter, True):
             with_it = "" if checkpointing else " and train.gradient_checkpointing = true"
             return f"set data.max_length = {shorter}{with_it}"
-    if not quantised and not model.whole:
-        return 'set model.quantization = "nf4", or take a smaller base'
-    return 'train an adapter (train.method = "lora")' if model.whole else "take a smaller base"
+    if model.whole:
+        return 'train an adapter (train.method = "lora")'
+    if quantization == "nf4-plain":
+        return "take a smaller base"
+    return f'set model.quantization = "{"nf4" if quantization == "none" else "nf4-plain"}", or take a smaller base'

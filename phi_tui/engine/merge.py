@@ -139,6 +139,7 @@ def _write(job: preflight.Job, found: run.Run, staged: Path) -> str:
     loading.tokenizer(found.adapter).save_pretrained(str(staged))
     with contextlib.suppress(FileNotFoundError):
         note = json.loads((found.adapter / "phi-tui.json").read_text("utf-8"))
+        note.pop("spared", None)
         write_text(staged / "phi-tui.json", json.dumps(note | {"weights": own, "quantization": "none"}, indent=1))
     lock = lockfile.read(found.path / "lock.toml")
     write_text(staged / "README.md", card.merged(job.project, lock, found.id, own))

@@ -85,11 +85,12 @@ def check(project: Project, prepared: Prepared, workspace: Workspace) -> Job:
         shape = label_checks.shape(shape, prepared.labels)
         against += label_checks.against(project, names)
         notes += label_checks.notes(project, prepared.labels)
+    notes += quantised.notes(project.model.quantization, skeleton, weights)
     shape = replace(
         shape,
         quantised=0
         if project.model.quantization == "none"
-        else targets.quantisable_parameters(skeleton, quantised.spared(project.model.quantization)),
+        else targets.quantisable_parameters(skeleton, quantised.spared(project.model.quantization, config)),
         quantised_bits=quantised.weight_bits(project.model.quantization),
         held=counted.held,
         whole=whole,
@@ -160,7 +161,8 @@ def lock(job: Job) -> dict[str, Any]:
             "kind": prepared.base.kind,
             "revision": prepared.base.revision,
             "weights_sha256": prepared.base.weights_hash(),
-        },
+        }
+        | ({"spared": _spared(job)} if job.project.model.quantization == "nf4" else {}),
         "data": {
             "rows_sha256": prepared.ready.data_hash,
             "tokens_fingerprint": prepared.ready.fingerprint,
@@ -183,6 +185,12 @@ def lock(job: Job) -> dict[str, Any]:
         }
         | ({"processes": job.project.launch.processes} if job.project.launch.processes > 1 else {}),
     }
+
+
+def _spared(job: Job) -> list[str]:
+    """What "nf4" leaves in 16 bits: it held all layers in 4 once, and `Run.project` tells the two apart by this."""
+    base = loading.config(job.prepared.base.folder)
+    return list(quantised.spared(job.project.model.quantization, base))
 
 
 def golden(project: Project) -> list[str]:
@@ -277,11 +285,9 @@ def _memory(
     recomputes, evaluates = planned.checkpointing, validation if project.train.evaluate else 0
     least = memory.estimate(shape, 1, longest, weight_bytes, checkpointing=recomputes, evaluates=evaluates).total
     has = f"{device.name} has {device.memory / 1e9:.1f} GB"
-    quantised_now = project.model.quantization != "none"
     if least > device.memory:
-        fix = memory.advice(
-            shape, longest, weight_bytes, device.memory, checkpointing=recomputes, quantised=quantised_now
-        )
+        held = project.model.quantization
+        fix = memory.advice(shape, longest, weight_bytes, device.memory, checkpointing=recomputes, quantization=held)
         return [f"about {least / 1e9:.1f} GB are needed for a single row of {longest} tokens and {has}: {fix}"], []
     if planned.memory.total > device.memory:
         needed = f"about {planned.memory.total / 1e9:.1f} GB are needed for {planned.batch_size} rows at once and {has}"

@@ -34,7 +34,9 @@ def write(model: Any, job: Job, lock: dict[str, Any], folder: Path) -> None:
             "quantization": job.project.model.quantization,
             "precision": job.precision,
             "max_length": job.project.data.max_length,
-        } | ({"labels": labels.to_json()} if labels else {})
+        }
+        note |= {"spared": lock["base"]["spared"]} if "spared" in lock["base"] else {}
+        note |= {"labels": labels.to_json()} if labels else {}
         write_text(staged / "phi-tui.json", json.dumps(note, indent=1))
         if labels:
             classify.write_config(model, staged)

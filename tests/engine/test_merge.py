@@ -164,13 +164,14 @@ def test_the_command_prints_what_the_merge_changed(tmp_path: Path, capfd: pytest
 
 @pytest.mark.slow
 def test_qlora_on_a_real_base_learns_as_lora_does_in_a_third_of_the_memory(tmp_path: Path) -> None:
-    """SmolLM2-135M: 60 steps of LoRA on bf16 weights and on NF4; the loss, the memory, and a merge."""
+    """SmolLM2-135M: 60 steps of LoRA on its bf16 weights and on NF4, in the type that this machine is fast in; the
+    loss, the memory, and a merge."""
     import torch
 
     base = real_base.gguf()
     settings = (
         "train.max_steps=60", "train.batch_size=2", "train.grad_accum=1", "train.samples=0", "data.split=0.9",
-        "lora.rank=16", "train.learning_rate=2e-4", "model.dtype=bfloat16", "train.precision=bf16",
+        "lora.rank=16", "train.learning_rate=2e-4",
     )  # fmt: skip
     ends: dict[str, list[float]] = {}
     file = projects.make(tmp_path, base=str(base))
@@ -182,9 +183,9 @@ def test_qlora_on_a_real_base_learns_as_lora_does_in_a_third_of_the_memory(tmp_p
         ends[kind] = [math.fsum(losses[-20:]) / 20, figures["eval_loss"]]
         print(f"{kind}: loss of the last 20 steps {ends[kind][0]:.4f}, perplexity {figures['perplexity']:.4f}, "
               f"base {figures['base_perplexity']:.4f}, {figures['tokens_per_second']:.0f} tokens/s")  # fmt: skip
-    # Measured: 8 to 11% above bf16's.  That is what rounding so small a base to 4 bits costs: its gradients are exactly
-    # those of a plain model with the rounded weights (test_methods).
-    assert ends["nf4"] == pytest.approx(ends["none"], rel=0.15)
+    # Measured: 3 to 5% above.  That is what rounding so small a base costs: its gradients are those of a plain
+    # model with the rounded weights (test_methods).
+    assert ends["nf4"] == pytest.approx(ends["none"], rel=0.07)
 
     folder = next((tmp_path / "models").iterdir())
     parameters = sum(weight.numel() for weight in loading.base(folder, torch.bfloat16).parameters())

@@ -12,7 +12,18 @@ import tiny_bases
 from safetensors.torch import load_file
 
 from phi_tui import branch, export, project, run
-from phi_tui.engine import adapters, adapting, chat, checkpoints, loading, optimisers, plan, quantised, targets
+from phi_tui.engine import (
+    adapters,
+    adapting,
+    chat,
+    checkpoints,
+    loading,
+    lockfile,
+    optimisers,
+    plan,
+    quantised,
+    targets,
+)
 from phi_tui.engine.device import Device
 from phi_tui.engine.measure import measure
 from phi_tui.errors import InputError, Refusal, Stopped
@@ -27,11 +38,18 @@ METHODS: dict[str, tuple[str, ...]] = {
     "pissa": ("lora.init=pissa",),
     "olora": ("lora.init=olora",),
     "nf4": ("model.quantization=nf4",),
-    "nf4-mixed": ("model.quantization=nf4-mixed",),
+    "nf4-plain": ("model.quantization=nf4-plain",),
     "int8": ("model.quantization=int8",),
     "full": ("train.method=full", "train.learning_rate=1e-3"),
 }
 SHORT = ("train.max_steps=6", "train.samples=0", "train.scheduler=constant", "train.warmup=0", "lora.rank=4")
+SPARED = {
+    "gpt_neo": ("c_proj",),
+    "gpt_neox": ("dense_4h_to_h",),
+    "llama": ("down_proj", "k_proj", "v_proj"),
+    "qwen2": ("down_proj", "k_proj", "v_proj"),
+}
+"""What "nf4" leaves as it is: keys and values only where heads share them."""
 IDS = [[5, 80, 81, 120, 7, 90, 200, 31, 64, 65, 66, 2]]
 
 
@@ -66,9 +84,7 @@ def plain_base(folder: Path, quantization: str = "none") -> Any:
             bnb_4bit_quant_type="nf4",
             bnb_4bit_use_double_quant=True,
             bnb_4bit_compute_dtype=torch.float32,
-            llm_int8_skip_modules=["lm_head", "embed_out", "down_proj", "dense_4h_to_h", "c_proj"]
-            if quantization == "nf4-mixed"
-            else None,
+            llm_int8_skip_modules=["lm_head", "embed_out", *SPARED[folder.name]] if quantization == "nf4" else None,
         )
         more = {"quantization_config": held}
     model = AutoModelForCausalLM.from_pretrained(str(folder), dtype=torch.float32, **more)
@@ -87,7 +103,7 @@ def reloaded(base: Path, kept: Path, quantization: str = "none") -> Any:
     return PeftModel.from_pretrained(plain_base(base, quantization), str(kept))
 
 
-ON_LLAMA_FIRST = ("lora", "rslora", "lora+", "pissa", "olora", "int8", "nf4-mixed")
+ON_LLAMA_FIRST = ("lora", "rslora", "lora+", "pissa", "olora", "int8", "nf4-plain")
 """Ways that every architecture takes by the same code: tried on all three where time is no matter."""
 PAIRS = [
     pytest.param(method, kind, marks=[pytest.mark.slow] if method in ON_LLAMA_FIRST and kind != "llama" else [])
@@ -113,7 +129,7 @@ def test_each_method_learns_and_its_result_loads_elsewhere_to_the_same_logits(
     losses = [event["loss"] for event in projects.events(figures, "step")]
     assert sum(losses[5:]) < sum(losses[:5])  # the same rows twice
     assert figures["perplexity"] < figures["base_perplexity"]
-    quantization = method if method in ("nf4", "nf4-mixed", "int8") else "none"
+    quantization = method if method in ("nf4", "nf4-plain", "int8") else "none"
     found = logits(reloaded(bases[kind], Path(figures["adapter"]), quantization))
     # The same numbers in another order of additions; int8 rounds what it multiplies, and a last bit may turn a level.
     assert float((found - last["logits"]).abs().max()) < (2e-2 if method == "int8" else 1e-4)
@@ -267,7 +283,7 @@ def test_quantised_weights_stay_as_they_are_read_through_an_evaluation(bases: di
 
     model = loading.base(bases["llama"], torch.float32, quantization="nf4")
     packed = {name: weight.detach().clone() for name, weight in model.named_parameters() if weight.dtype == torch.uint8}
-    assert len(packed) == 14
+    assert len(packed) == 8
     before = model.train()(input_ids=torch.tensor(IDS)).logits.detach()
     logits(model.eval())
     after = model.train()(input_ids=torch.tensor(IDS)).logits.detach()
@@ -293,7 +309,7 @@ def test_an_adapter_on_4_bits_learns_as_on_a_plain_base_with_the_rounded_weights
     held = loading.base(bases["llama"], torch.float32, quantization="nf4")
     plain = loading.base(bases["llama"], torch.float32)
     packed = {name: module for name, module in held.named_modules() if type(module).__name__ == "Linear4bit"}
-    assert len(packed) == 14
+    assert len(packed) == 8
     for name, module in packed.items():
         plain.get_submodule(name).weight.data = dequantize_module_weight(module).float()
     pairs = list(zip(gradients(held), gradients(plain), strict=True))
@@ -302,13 +318,13 @@ def test_an_adapter_on_4_bits_learns_as_on_a_plain_base_with_the_rounded_weights
     assert any(float(one.abs().max()) > 1e-3 for one, _ in pairs)
 
 
-@pytest.mark.parametrize("kind", ["nf4", "int8"])
+@pytest.mark.parametrize("kind", ["nf4", "nf4-plain", "int8"])
 def test_the_memory_of_quantised_weights_is_told_beforehand(tmp_path: Path, kind: str) -> None:
     import torch
 
     base = tiny_bases.make("llama", tmp_path / "base", layers=8)
     skeleton = targets.skeleton(base)
-    held = targets.quantisable_parameters(skeleton)
+    held = targets.quantisable_parameters(skeleton, quantised.spared(kind, skeleton.config))
     parameters = sum(weight.numel() for weight in skeleton.parameters())
     shape = plan.Shape(parameters, 0, 8, 32, 64, 384, held, quantised.weight_bits(kind))
     said = plan.estimate(shape, 1, 1, 4, checkpointing=False).weights
@@ -465,23 +481,61 @@ def test_the_optimisers_do_what_they_are_called(tmp_path: Path, bases: dict[str,
     assert len(set(ends.values())) == 3
 
 
-@pytest.mark.parametrize("kind", ["gpt_neo", "gpt_neox", "llama"])
-def test_a_mixed_base_spares_the_last_projection_of_each_mlp_and_is_counted_so(
-    tmp_path: Path, bases: dict[str, Path], kind: str
-) -> None:
+@pytest.mark.parametrize("kind", ["gpt_neo", "gpt_neox", "llama", "qwen2"])
+def test_nf4_spares_the_most_sensitive_layers_and_they_are_counted_and_told(bases: dict[str, Path], kind: str) -> None:
     import torch
 
-    from phi_tui.engine import loading, quantised, targets
-
-    model = loading.base(bases[kind], torch.float32, quantization="nf4-mixed")
-    four = {name: layer for name, layer in model.named_modules() if type(layer).__name__ == "Linear4bit"}
-    spared = {name for name, layer in model.named_modules() if type(layer) is torch.nn.Linear}
-    ends = {name.rsplit(".", 1)[-1] for name in spared}
-    last = {"gpt_neo": "c_proj", "gpt_neox": "dense_4h_to_h", "llama": "down_proj"}[kind]
-    assert ends == {last, "lm_head"}
     skeleton = targets.skeleton(bases[kind])
-    plain = dict(skeleton.named_modules())
-    assert sum(plain[name].weight.numel() for name in four) == targets.quantisable_parameters(
-        skeleton, quantised.SPARED
-    )
-    assert targets.quantisable_parameters(skeleton, quantised.SPARED) < targets.quantisable_parameters(skeleton)
+    shapes = {name: module.weight.numel() for name, module in targets.linear_layers(skeleton).items()}
+    counts = []
+    for held, ends in (("nf4-plain", ()), ("nf4-mixed", SPARED[kind][:1]), ("nf4", SPARED[kind])):
+        model = loading.base(bases[kind], torch.float32, quantization=held)
+        four = [name for name, layer in model.named_modules() if type(layer).__name__ == "Linear4bit"]
+        whole = {name.rpartition(".")[2] for name, layer in model.named_modules() if type(layer) is torch.nn.Linear}
+        assert whole - {"lm_head", "embed_out"} == set(ends)
+        kept = quantised.spared(held, skeleton.config)
+        counts.append(targets.quantisable_parameters(skeleton, kept))
+        assert counts[-1] == sum(shapes[name] for name in four)
+        said = quantised.notes(held, skeleton, "bfloat16")
+        assert bool(said) == bool(ends)
+        assert all(name in line for line in said for name in (*ends, "bfloat16"))
+    assert counts[0] > counts[1] >= counts[2]
+
+
+def test_a_run_from_before_nf4_spared_layers_stays_on_the_base_that_it_was_trained_on(
+    tmp_path: Path, bases: dict[str, Path]
+) -> None:
+    """Such a run's project says "nf4", and its lock names no spared layers: all were in 4 bits."""
+    from bitsandbytes.nn import Linear4bit
+
+    file = projects.make(tmp_path, base=str(bases["llama"]), count=32)
+    settings = (*SHORT, "train.eval_every=2")
+    with pytest.raises(Stopped):
+        projects.execute(file, *settings, "model.quantization=nf4-plain", stop_at=4)
+    place = Workspace(tmp_path)
+    one = run.listed(place, "toy")[0]
+    text = (one.path / "project.toml").read_text("utf-8")
+    assert "spared" not in (one.path / "lock.toml").read_text("utf-8")
+    (one.path / "project.toml").write_text(text.replace('"nf4-plain"', '"nf4"'), "utf-8")
+    assert one.project().model.quantization == "nf4-plain"
+    export.bundle(one, tmp_path / "away")
+    assert project.load(tmp_path / "away" / "toy.toml") == one.project()
+
+    speaker = chat.load(one.project(), tmp_path, place, one.adapter)
+    assert sum(isinstance(module, Linear4bit) for module in speaker.model.modules()) == 14
+    with pytest.raises(Refusal, match="the run has nf4-plain, the project nf4 "):
+        projects.execute(file, *settings, "model.quantization=nf4", resume=True)
+    held = projects.execute(file, *settings, "model.quantization=nf4-plain", resume=True)
+    assert held["run"] == one.id
+    asked = project.load(file, (*settings, "model.quantization=nf4"))
+    again = measure(asked, tmp_path, place, one.id, lambda *a, **k: None)
+    assert again["perplexity"] == pytest.approx(held["perplexity"], rel=1e-6)
+
+    now = projects.execute(file, *settings, "model.quantization=nf4")
+    later = run.find(place, f"toy/{now['run']}")
+    assert later.project().model.quantization == "nf4"
+    lock, note = lockfile.read(later.path / "lock.toml"), json.loads((later.adapter / "phi-tui.json").read_text())
+    assert note["spared"] == lock["base"]["spared"] == [*quantised.MLP_ENDS, *quantised.KEYS_AND_VALUES]
+    assert '"k_proj"' in (later.adapter / "README.md").read_text("utf-8")
+    drifted = lockfile.drift(lockfile.read(one.path / "lock.toml"), lock)
+    assert any(line.startswith("base.spared: locked nothing") for line in drifted)

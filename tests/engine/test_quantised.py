@@ -35,22 +35,26 @@ def bytes_held(model: Any) -> int:
 
 
 @pytest.mark.slow
-def test_a_mixed_base_learns_within_a_twentieth_of_bf16_in_less_than_a_third_of_the_memory(tmp_path: Path) -> None:
+@pytest.mark.parametrize("seed", [42, 43])
+def test_an_nf4_base_learns_within_a_twentieth_of_a_plain_one_in_less_than_two_fifths_of_the_memory(
+    tmp_path: Path, seed: int
+) -> None:
+    """SmolLM2-135M, in the type that this machine is fast in; the memory is that of bf16 weights in any case."""
     import torch
 
     base = real_base.gguf()
     (tmp_path / "rows.jsonl").write_text("\n".join(json.dumps({"text": text}) for text in paragraphs(420)), "utf-8")
     file = tmp_path / "toy.toml"
     file.write_text(
-        f'schema = 1\nname = "toy"\n[model]\nbase = "{base}"\ndtype = "bfloat16"\n[data]\nsplit = 0.9\n'
+        f'schema = 1\nname = "toy"\nseed = {seed}\n[model]\nbase = "{base}"\n[data]\nsplit = 0.9\n'
         'max_length = 256\nformat = "text"\ntrain_on = "everything"\n[[data.sources]]\npath = "rows.jsonl"\n'
-        '[train]\nmax_steps = 60\nbatch_size = 4\ngrad_accum = 1\nsamples = 0\nprecision = "bf16"\n',
+        "[train]\nmax_steps = 60\nbatch_size = 4\ngrad_accum = 1\nsamples = 0\n",
         "utf-8",
     )
     losses: dict[str, tuple[float, float]] = {}
-    for kind in ("none", "nf4", "nf4-mixed"):
+    for kind in ("none", "nf4"):
         figures = projects.execute(file, f"model.quantization={kind}")
-        folder = next((tmp_path / "models").iterdir())  # what the .gguf was converted to, once
+        folder = next((tmp_path / "models").iterdir())  # what the .gguf was converted to, once: numbers of bf16
         whole = 4 * sum(weight.numel() for weight in loading.base(folder, torch.bfloat16).parameters())
         held = bytes_held(loading.base(folder, torch.bfloat16, quantization=kind))
         losses[kind] = figures["train_loss"], figures["eval_loss"]
@@ -58,9 +62,5 @@ def test_a_mixed_base_learns_within_a_twentieth_of_bf16_in_less_than_a_third_of_
             f"{kind}: train loss {figures['train_loss']:.4f}, validation {figures['eval_loss']:.4f}, weights "
             f"{held / 1e6:.0f} MB ({held / whole:.1%} of fp32's), {figures['tokens_per_second']:.0f} tokens/s"
         )
-        if kind != "none":
-            assert held < 0.4 * whole
-    # Measured: all linear layers in 4 bits end 6 to 7% above; with the down projections spared within 5%.
-    for part in (0, 1):
-        assert losses["nf4-mixed"][part] < losses["none"][part] * 1.05
-        assert losses["nf4-mixed"][part] < losses["nf4"][part] < losses["none"][part] * 1.10
+    assert held < 0.4 * whole
+    assert all(after < 1.05 * before for before, after in zip(losses["none"], losses["nf4"], strict=True))
