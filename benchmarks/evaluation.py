@@ -1,10 +1,11 @@
 """`python -m benchmarks.evaluation`: phi-tui's evaluation against the guide's, `Trainer.evaluate` at one row a batch.
 
 All evaluate the same adapter on the same base and the same rows, each turn of each in a process of its own, so that
-memory is each one's own.  The guide's evaluation is measured as it is written, under today's names, and with
-bf16_full_eval, which it does not set.  Timed is the evaluation alone.  The Trainer's loss is the mean of its batches'
-means, which weighs short rows as much as long ones; what is exact is the total over all tokens, which `one by one`
-computes row by row through the library's own forward pass.
+memory is each one's own.  The guide's evaluation is measured as it is written, under today's names, and, where the CPU
+has products in bf16, with bf16_full_eval, which it does not set; elsewhere all compute in fp32.  Timed is the
+evaluation alone.  The Trainer's loss is the mean of its batches' means, which weighs short rows as much as long ones;
+what is exact is the total over all tokens, which `one by one` computes row by row through the library's own forward
+pass.
 """
 
 from __future__ import annotations
@@ -22,12 +23,14 @@ from benchmarks import results, texts, training
 ARMS = ("phi-tui", "Trainer.evaluate", "Trainer.evaluate, bf16_full_eval")
 
 
-def loaded(base: str, adapter: str) -> Any:
-    """Base and adapter as the guide loads them."""
+def loaded(base: str, adapter: str, precision: str) -> Any:
+    """Base and adapter as the guide loads them; in fp32 where that is what all compute in."""
+    import torch
     from peft import PeftModel
     from transformers import AutoModelForCausalLM
 
-    return PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(base), adapter)
+    dtype = torch.float32 if precision == "fp32" else "auto"
+    return PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(base, dtype=dtype), adapter)
 
 
 def trainers(model: Any, data: Any, folder: Path, full: bool) -> tuple[float, float]:
@@ -46,31 +49,23 @@ def trainers(model: Any, data: Any, folder: Path, full: bool) -> tuple[float, fl
     return time.perf_counter() - started, float(found["eval_loss"])
 
 
-def ours(model: Any, data: Any) -> tuple[float, float]:
+def ours(model: Any, data: Any, precision: str) -> tuple[float, float]:
     """(seconds, loss) of phi-tui's evaluation."""
-    import torch
-
     from benchmarks import own
-    from phi_tui.engine.evaluate import evaluate
-    from phi_tui.engine.memory import EVAL_TOKENS
+    from phi_tui.engine import batching, evaluate, memory, packed_llama  # noqa: F401  not timed, as nobody's imports are
 
-    model.config.use_cache = False
-    way = own.our_way(model)
     started = time.perf_counter()
-    found = evaluate(
-        model, data, batching=way, token_budget=EVAL_TOKENS["cpu"],
-        autocast=lambda: torch.autocast("cpu", dtype=torch.bfloat16),
-    )  # fmt: skip
+    found = own.evaluated(model, data, precision)
     return time.perf_counter() - started, found.loss
 
 
-def one_by_one(model: Any, data: Any) -> float:
-    """The loss of a row at a time through the library's forward pass, in bf16, over tokens."""
+def one_by_one(model: Any, data: Any, precision: str) -> float:
+    """The loss of a row at a time through the library's forward pass, over tokens."""
     import torch
 
     total, count = 0.0, 0
     model.eval()
-    with torch.inference_mode(), torch.autocast("cpu", dtype=torch.bfloat16):
+    with torch.inference_mode(), torch.autocast("cpu", dtype=torch.bfloat16, enabled=precision == "bf16"):
         for row in data:
             logits = model(input_ids=torch.tensor([row["input_ids"]])).logits[0, :-1].float()
             labels = torch.tensor(row["labels"][1:])
@@ -85,13 +80,14 @@ def one(arm: str, base: str, place: Path) -> dict[str, Any]:
 
     from benchmarks import peer_arms, watch
 
-    data = peer_arms.dataset(json.loads((place / "tokens.json").read_text("utf-8")))
+    given = json.loads((place / "tokens.json").read_text("utf-8"))
+    data, precision = peer_arms.dataset(given), given["precision"]
     before = watch.forget_highest()
-    model = loaded(base, str(place / "adapter"))
+    model = loaded(base, str(place / "adapter"), precision)
     if arm == "one by one":
-        return {"loss": one_by_one(model, data)}
+        return {"loss": one_by_one(model, data, precision)}
     if arm == "phi-tui":
-        seconds, loss = ours(model, data)
+        seconds, loss = ours(model, data, precision)
     else:
         seconds, loss = trainers(model, data, place / "out", full=arm.endswith("bf16_full_eval"))
     return {"seconds": seconds, "loss": loss, "before": before, "peak": watch.highest()}
@@ -132,9 +128,11 @@ def main() -> None:
             training.rows(base, kind, Path(name), 1, args.steps)
             place = Path(name) / "0"
             an_adapter(base, place / "adapter")
-            found: dict[str, list[dict[str, Any]]] = {arm: [] for arm in ARMS}
+            bf16 = json.loads((place / "tokens.json").read_text("utf-8"))["precision"] == "bf16"
+            arms = [arm for arm in ARMS if bf16 or "bf16" not in arm]
+            found: dict[str, list[dict[str, Any]]] = {arm: [] for arm in arms}
             for turn in range(args.repeats):
-                for arm in ARMS if turn % 2 == 0 else ARMS[::-1]:
+                for arm in arms if turn % 2 == 0 else arms[::-1]:
                     got = training.last_line([*call, arm, str(place)])
                     found[arm].append(got)
                     print(
@@ -144,13 +142,13 @@ def main() -> None:
                     )
             exact = training.last_line([*call, "one by one", str(place)])["loss"]
         off = abs(found["phi-tui"][0]["loss"] / exact - 1)
-        print(f"{kind:12} one by one: loss {exact:.5f}, from which phi-tui's is off by {off:.1e} of it, both in bf16")
+        print(f"{kind:12} one by one: loss {exact:.5f}, from which phi-tui's is off by {off:.1e} of it")
         for what, unit, key, scale in (
             ("evaluation", "s", "seconds", 1.0),
             ("peak memory of evaluation", "GB", "peak", 1e-9),
         ):
-            arms = {arm: [scale * run[key] for run in runs] for arm, runs in found.items()}
-            made.append(results.Result(f"{what}, {kind} rows", unit, arms, more_is_better=False))
+            values = {arm: [scale * run[key] for run in runs] for arm, runs in found.items()}
+            made.append(results.Result(f"{what}, {kind} rows", unit, values, more_is_better=False))
     print("\n".join(line for each in made for line in each.lines()))
     if args.out:
         results.keep(made, args.out)

@@ -9,6 +9,8 @@ import random
 from pathlib import Path
 from typing import Any
 
+WEIGHTS = {"bf16": "bfloat16", "fp32": "float32"}
+"""What holds the weights of a precision."""
 TARGETS = ["q_proj", "k_proj", "v_proj", "o_proj"]
 
 
@@ -32,25 +34,25 @@ def dataset(kind: str, tokens: int, seed: int) -> Any:
     return Dataset.from_dict({"input_ids": made, "labels": labels})
 
 
-def adapted(base: str) -> Any:
-    """The base in bf16 with the adapter on it."""
+def adapted(base: str, precision: str = "bf16") -> Any:
+    """The base in the type of a precision with the adapter on it."""
     import torch
     from peft import LoraConfig, get_peft_model
     from transformers import AutoModelForCausalLM
 
-    model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.bfloat16, use_safetensors=True)
+    model = AutoModelForCausalLM.from_pretrained(base, dtype=getattr(torch, WEIGHTS[precision]), use_safetensors=True)
     config = LoraConfig(r=16, lora_alpha=32, lora_dropout=0.0, target_modules=TARGETS, task_type="CAUSAL_LM")
     return get_peft_model(model, config)
 
 
-def our_way(model: Any, settings: Any = None) -> Any:
-    """How phi-tui lays rows into batches for a model, with bf16 weights on a CPU."""
+def our_way(model: Any, settings: Any = None, precision: str = "bf16") -> Any:
+    """How phi-tui lays rows into batches for a model on a CPU."""
     from phi_tui.engine import batching
     from phi_tui.schema import Project, Train
 
     return batching.choose(
         model, Project(name="bench", train=settings or Train()), pad_id=0, labels=None,
-        device="cpu", precision="bf16", weights="bfloat16",
+        device="cpu", precision=precision, weights=WEIGHTS[precision],
     )  # fmt: skip
 
 
@@ -88,3 +90,18 @@ def rows_a_step(kind: str) -> int:
     """How many rows of a kind hold about 2,048 tokens."""
     lengths = [len(row) for row in rows(kind, 100_000, 1)]
     return max(1, round(2048 * len(lengths) / sum(lengths)))
+
+
+def evaluated(model: Any, data: Any, precision: str) -> Any:
+    """phi-tui's evaluation of a model on tokenised rows, as the product makes it on a CPU."""
+    import contextlib
+
+    import torch
+
+    from phi_tui.engine.evaluate import evaluate
+    from phi_tui.engine.memory import EVAL_TOKENS
+
+    model.config.use_cache = False
+    autocast = (lambda: torch.autocast("cpu", dtype=torch.bfloat16)) if precision == "bf16" else contextlib.nullcontext
+    way = our_way(model, precision=precision)
+    return evaluate(model, data, batching=way, token_budget=EVAL_TOKENS["cpu"], autocast=autocast)

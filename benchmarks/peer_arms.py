@@ -3,7 +3,9 @@
 Run as `python -m benchmarks.peer_arms ARM FOLDER` in an environment that has the peer and need not have phi-tui; prints
 a line of JSON.  FOLDER holds `tokens.json`: the base, the rows as phi-tui has tokenised them, and how many make a step.
 So every arm trains the same tokens and labels; how they are batched, padded or packed is each one's own affair.  All
-hold the base in bf16, as its checkpoint does, and adapt q, k, v, o at rank 16.
+adapt q, k, v, o at rank 16 and compute in the precision that phi-tui chooses for the machine: bf16 where the CPU has
+products for it, with the base held in bf16 as its checkpoint is, and fp32 elsewhere, where the library's bf16 is
+emulated and takes a hundred times as long.
 """
 
 from __future__ import annotations
@@ -41,13 +43,14 @@ TRL_TRIED: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
-def adapted(base: str, dropout: float, seed: int) -> Any:
-    """The base as its checkpoint holds it, with the adapter on it."""
+def adapted(base: str, dropout: float, seed: int, precision: str) -> Any:
+    """The base, in fp32 or as its checkpoint holds it, with the adapter on it."""
+    import torch
     from peft import LoraConfig, get_peft_model
     from transformers import AutoModelForCausalLM, set_seed
 
     set_seed(seed)
-    model = AutoModelForCausalLM.from_pretrained(base)
+    model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32 if precision == "fp32" else "auto")
     config = LoraConfig(r=16, lora_alpha=32, lora_dropout=dropout, target_modules=TARGETS, task_type="CAUSAL_LM")
     return get_peft_model(model, config)
 
@@ -75,12 +78,13 @@ def guide(given: dict[str, Any], watched: watch.Watched, folder: Path, accumulat
     args = TrainingArguments(
         output_dir=str(folder), per_device_train_batch_size=1, per_device_eval_batch_size=1,
         gradient_accumulation_steps=accumulation, num_train_epochs=1, learning_rate=2e-4, lr_scheduler_type="cosine",
-        warmup_steps=0.0618, weight_decay=0.1, logging_steps=25, save_strategy="no", bf16=True, report_to="none",
+        warmup_steps=0.0618, weight_decay=0.1, logging_steps=25, save_strategy="no", report_to="none",
+        bf16=given["precision"] == "bf16",
         disable_tqdm=True, use_cpu=True, seed=given["seed"], data_seed=given["seed"],
     )  # fmt: skip
     data = dataset(given)
     watched.before = watch.forget_highest()
-    model = adapted(given["base"], dropout, given["seed"])
+    model = adapted(given["base"], dropout, given["seed"], given["precision"])
     trainer = Trainer(model=model, args=args, train_dataset=data, data_collator=labelled)
     trainer.add_callback(watch.callback(watched, given["pad_id"], given["ends_in_pad"]))
     trainer.train()
@@ -97,12 +101,12 @@ def trl(given: dict[str, Any], watched: watch.Watched, folder: Path, settings: d
     chosen = {"max_length": 1024, "gradient_accumulation_steps": max(1, round(a_step / rows)), **settings}
     args = SFTConfig(
         output_dir=str(folder), num_train_epochs=1, save_strategy="no", report_to="none", disable_tqdm=True,
-        use_cpu=True, seed=given["seed"], **chosen,
+        use_cpu=True, bf16=given["precision"] == "bf16", seed=given["seed"], **chosen,
     )  # fmt: skip
     tokenizer = AutoTokenizer.from_pretrained(given["base"])
     data = dataset(given)
     watched.before = watch.forget_highest()
-    model = adapted(given["base"], 0.0, given["seed"])
+    model = adapted(given["base"], 0.0, given["seed"], given["precision"])
     trainer = SFTTrainer(model=model, args=args, train_dataset=data, processing_class=tokenizer)
     trainer.add_callback(watch.callback(watched, given["pad_id"], given["ends_in_pad"]))
     trainer.train()
@@ -133,7 +137,8 @@ def llamafactory(given: dict[str, Any], watched: watch.Watched, folder: Path, *,
             "lora_target": ",".join(TARGETS), "lora_rank": 16, "lora_alpha": 32, "lora_dropout": 0.0,
             "dataset": "rows", "dataset_dir": str(folder), "template": "smollm2", "cutoff_len": 1024,
             "packing": True, "neat_packing": neat, "overwrite_cache": True, "flash_attn": "sdpa",
-            "disable_gradient_checkpointing": True, "bf16": True, "use_cpu": True, "output_dir": str(folder / "out"),
+            "disable_gradient_checkpointing": True, "bf16": given["precision"] == "bf16",
+            "use_cpu": True, "output_dir": str(folder / "out"),
             "per_device_train_batch_size": 1, "gradient_accumulation_steps": packs, "num_train_epochs": 1.0,
             "learning_rate": 2e-4, "lr_scheduler_type": "cosine", "save_strategy": "no", "report_to": "none",
             "disable_tqdm": True, "seed": given["seed"],

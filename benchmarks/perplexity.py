@@ -37,22 +37,15 @@ def ours(base: str, kind: str, folder: Path) -> dict[str, Any]:
 
 def recipe(base: str, kind: str, folder: Path) -> dict[str, Any]:
     """The guide's recipe on the rows of the prepared project, evaluated by phi-tui."""
-    import torch
     from datasets import load_from_disk
 
     from benchmarks import own, peer_arms, watch
-    from phi_tui.engine.evaluate import evaluate
-    from phi_tui.engine.memory import EVAL_TOKENS
 
     made = prepared.job(project(base, kind), folder)
     given, watched = prepared.tokens(made, base), watch.Watched()
     model = peer_arms.guide(given, watched, folder / "recipe", made.plan.rows_per_step, DROPOUT)
-    model.config.use_cache = False
     rows = load_from_disk(str(made.prepared.ready.folder))["validation"]
-    found = evaluate(
-        model, rows, batching=own.our_way(model), token_budget=EVAL_TOKENS["cpu"],
-        autocast=lambda: torch.autocast("cpu", dtype=torch.bfloat16),
-    )  # fmt: skip
+    found = own.evaluated(model, rows, made.precision)
     return {"peak": watched.peak, "steps": len(watched.ended), "perplexity": found.perplexity}
 
 

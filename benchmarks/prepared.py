@@ -57,7 +57,7 @@ def tokens(made: Any, base: str, **more: Any) -> dict[str, Any]:
     pad_id = loading.pad_id(made.prepared.tokenizer)
     rows = data["input_ids"][:]
     return {
-        "base": base, "seed": SEED, "pad_id": pad_id, "ends_in_pad": rows[0][-1] == pad_id,
+        "base": base, "seed": SEED, "precision": made.precision, "pad_id": pad_id, "ends_in_pad": rows[0][-1] == pad_id,
         "input_ids": rows, "labels": data["labels"][:], **more,
     }  # fmt: skip
 
