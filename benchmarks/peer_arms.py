@@ -11,10 +11,13 @@ emulated and takes a hundred times as long.
 from __future__ import annotations
 
 import argparse
+import importlib.machinery
 import importlib.metadata
+import importlib.util
 import json
 import sys
 import tempfile
+import types
 from pathlib import Path
 from typing import Any
 
@@ -118,6 +121,7 @@ def llamafactory(given: dict[str, Any], watched: watch.Watched, folder: Path, *,
     Its rows are numbers: where it would render and tokenise one, it gets that row's own tokens and labels.  Packing,
     collating and training are its own; `neat` keeps the rows of a pack apart by a mask, as phi-tui does.
     """
+    without_sound()
     from llamafactory.data.processor.supervised import SupervisedDatasetProcessor
     from llamafactory.train.tuner import run_exp
 
@@ -145,6 +149,14 @@ def llamafactory(given: dict[str, Any], watched: watch.Watched, folder: Path, *,
         },
         callbacks=[watch.callback(watched, given["pad_id"], given["ends_in_pad"])],
     )  # fmt: skip
+
+
+def without_sound() -> None:
+    """Let LLaMA-Factory be imported without torchaudio: it wants the name at once, and uses it for sound alone."""
+    if importlib.util.find_spec("torchaudio") is None:
+        empty = types.ModuleType("torchaudio")
+        empty.__spec__ = importlib.machinery.ModuleSpec("torchaudio", None)
+        sys.modules["torchaudio"] = empty
 
 
 def one(arm: str, given: dict[str, Any], folder: Path) -> watch.Watched:

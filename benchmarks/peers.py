@@ -26,7 +26,11 @@ PEERS: dict[str, tuple[tuple[str, ...], ...]] = {
     ),
 }  # fmt: skip
 """What pip is given, call by call."""
-MODULES = {"trl": "trl", "llamafactory": "llamafactory.train.tuner"}
+TRIED = {
+    "trl": "from trl import SFTTrainer",
+    "llamafactory": "from benchmarks import peer_arms; peer_arms.without_sound(); import llamafactory.train.tuner",
+}
+"""What must be possible in an environment before it is used."""
 
 
 def python(folder: Path, peer: str) -> Path | None:
@@ -48,9 +52,9 @@ def make(folder: Path, peer: str) -> str:
         [str(own), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *what]
         for what in ((torch,), *PEERS[peer])
     ]
-    calls.append([str(own), "-c", f"import {MODULES[peer]}"])
+    calls.append([str(own), "-c", TRIED[peer]])
     for call in calls:
-        ran = subprocess.run(call, capture_output=True, text=True, check=False)
+        ran = subprocess.run(call, capture_output=True, text=True, check=False, cwd=Path(__file__).parent.parent)
         if ran.returncode:
             lines = ran.stderr.strip().splitlines() or ["no reason was given"]
             return f"{' '.join(call[1:5])} ...: {lines[-1]}"

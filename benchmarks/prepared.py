@@ -62,6 +62,17 @@ def tokens(made: Any, base: str, **more: Any) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def in_fp32(base: str, folder: Path) -> str:
+    """A copy of the base in fp32: LLaMA-Factory loads what a checkpoint holds, and says nothing of another type."""
+    if not (folder / "config.json").is_file():
+        import torch
+        from transformers import AutoModelForCausalLM, AutoTokenizer
+
+        AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32).save_pretrained(str(folder))
+        AutoTokenizer.from_pretrained(base).save_pretrained(str(folder))
+    return str(folder)
+
+
 def turns(base: str, kind: str, folder: Path, count: int, steps: int) -> dict[str, Any]:
     """Prepare `count` turns of so many optimiser steps, each in a folder of its own; returns the plan of them all."""
     mean = {"short": 49, "long": 185}[kind.removesuffix("-random")]
@@ -72,6 +83,8 @@ def turns(base: str, kind: str, folder: Path, count: int, steps: int) -> dict[st
     found = tokens(planned, base)
     print(texts.told(kind, found["input_ids"], found["labels"]), flush=True)
     plan = planned.plan
+    if planned.precision == "fp32":
+        base = in_fp32(base, folder.parent / "base-fp32")
     batching = {"batch_size": plan.batch_size, "grad_accum": plan.grad_accum}
     if len(found["input_ids"]) != len(rows):
         raise RuntimeError(f"{len(rows)} rows were written and {len(found['input_ids'])} prepared")
