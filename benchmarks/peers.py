@@ -20,7 +20,7 @@ PEERS: dict[str, tuple[tuple[str, ...], ...]] = {
         (
             "transformers==5.6.0", "peft==0.18.1", "trl==0.24.0", "datasets==4.0.0", "accelerate==1.11.0", "einops",
             "fire", "omegaconf", "tyro<0.9.0", "sentencepiece", "tiktoken", "protobuf", "scipy", "matplotlib",
-            "pydantic", "hf-transfer", "modelscope", "fastapi", "uvicorn", "sse-starlette", "pandas", "pillow",
+            "pydantic", "hf-transfer", "modelscope", "fastapi", "uvicorn", "sse-starlette", "pandas",
         ),
         ("--no-deps", "llamafactory==0.9.5"),
     ),
