@@ -46,7 +46,8 @@ def recipe(base: str, kind: str, folder: Path) -> dict[str, Any]:
     model = peer_arms.guide(given, watched, folder / "recipe", made.plan.rows_per_step, DROPOUT)
     rows = load_from_disk(str(made.prepared.ready.folder))["validation"]
     found = own.evaluated(model, rows, made.precision)
-    return {"peak": watched.peak, "steps": len(watched.ended), "perplexity": found.perplexity}
+    said = {"perplexity": found.perplexity, "precision": made.precision}
+    return {"peak": watched.peak, "steps": len(watched.ended), **said}
 
 
 def main() -> None:
@@ -70,6 +71,7 @@ def main() -> None:
             prepared.write(texts.draw(kind, round(args.steps * 2048 / mean / SPLIT), base, seed=2), Path(place))
             call = [sys.executable, "-m", "benchmarks.perplexity", "--base", base, "--one"]
             found = {arm: training.last_line([*call, arm, kind, place]) for arm in ("phi-tui", "guide")}
+        print(f"{kind:12} both in {found['guide']['precision']}")
         for arm, one in found.items():
             before = f", of the base {one['base_perplexity']:.4f}" if "base_perplexity" in one else ""
             print(

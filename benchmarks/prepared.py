@@ -95,7 +95,12 @@ def turns(base: str, kind: str, folder: Path, count: int, steps: int) -> dict[st
         made = job(project(base, kind, **batching), place)
         given = tokens(made, base, kind=kind, rows_a_step=plan.rows_per_step, tokens_a_step=plan.tokens_per_step)
         (place / "tokens.json").write_text(json.dumps({**given, **batching}), "utf-8")
-    return {**batching, "rows_a_step": plan.rows_per_step, "tokens_a_step": plan.tokens_per_step}
+    return {
+        "precision": planned.precision,
+        **batching,
+        "rows_a_step": plan.rows_per_step,
+        "tokens_a_step": plan.tokens_per_step,
+    }
 
 
 def main() -> None:

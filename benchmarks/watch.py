@@ -82,7 +82,7 @@ def callback(watched: Watched, pad_id: int, ends_in_pad: bool) -> Any:
 
     class Watch(TrainerCallback):
         def on_train_begin(self, args: Any, state: Any, control: Any, model: Any = None, **more: Any) -> None:
-            model.get_input_embeddings().register_forward_hook(looked_up)
+            self.hook = model.get_input_embeddings().register_forward_hook(looked_up)
             watched.began = time.perf_counter()
 
         def on_step_end(self, args: Any, state: Any, control: Any, **more: Any) -> None:
@@ -96,5 +96,6 @@ def callback(watched: Watched, pad_id: int, ends_in_pad: bool) -> Any:
 
         def on_train_end(self, args: Any, state: Any, control: Any, **more: Any) -> None:
             watched.peak = highest()
+            self.hook.remove()
 
     return Watch()
