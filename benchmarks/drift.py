@@ -30,7 +30,9 @@ def held(base: str, folder: Path) -> dict[int, int]:
         if kind == "step":
             found[payload["step"]] = watch.resident()
 
-    project = prepared.project(base, "short", dropout=0.05, evaluate=False, max_steps=LATE + OVER, batch_size=1)
+    project = prepared.project(
+        base, "short", dropout=0.05, evaluate=False, max_steps=LATE + OVER, batch_size=1, grad_accum=1
+    )
     pipeline.execute(project.model_copy(update={"name": "drift"}), folder, Workspace(folder), say)
     return found
 
