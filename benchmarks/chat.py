@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks import results, training
+from benchmarks import own, results
 
 QUESTION = "What is a golden ratio, and where does it appear in nature?"
 
@@ -22,7 +22,7 @@ def an_adapter(base: str, folder: Path) -> Path:
     import torch
 
     torch.manual_seed(0)
-    model = training.adapted(base)
+    model = own.adapted(base)
     for name, weight in model.named_parameters():
         if "lora_B" in name:
             torch.nn.init.normal_(weight, std=0.002)

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks import training
+from benchmarks import own
 
 KINDS: dict[str, tuple[str, ...]] = {
     "matrix products": ("mm", "addmm", "linear", "matmul", "mkldnn_linear"),
@@ -77,11 +77,11 @@ def main() -> None:
     parser.add_argument("--operations", type=int, default=0, help="print the costliest operations too")
     args = parser.parse_args()
     base, warm = str(Path(args.base).absolute()), 2
-    per_step = training.rows_a_step(args.kind)
+    per_step = own.rows_a_step(args.kind)
     in_all = 2 * args.steps + warm
-    data = training.dataset(args.kind, 2 * 2048 * in_all, 7).select(range(per_step * in_all))
+    data = own.dataset(args.kind, 2 * 2048 * in_all, 7).select(range(per_step * in_all))
     with tempfile.TemporaryDirectory() as name:
-        trainer = training.our_trainer(base, data, per_step, Path(name), packing=True)
+        trainer = own.our_trainer(base, data, per_step, Path(name), packing=True)
         watcher = watch(activities=[ProfilerActivity.CPU], record_shapes=bool(args.operations))
         stepped = steps({warm + args.steps: watcher.start, warm + 2 * args.steps: watcher.stop})
         stepped.trainer = trainer
