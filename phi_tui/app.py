@@ -330,7 +330,7 @@ class PhiApp(App[int]):
 
     def watch_run(self, run: Run) -> None:
         """Follow a run from its first event on, and show it on the Train screen; opens its project if it lies here."""
-        from phi_tui.follow import Follow
+        from phi_tui.follow import Follow, clock_of_this_thread
 
         self.unwatch_run()
         name = run.path.parent.name
@@ -342,7 +342,7 @@ class PhiApp(App[int]):
         def changed() -> None:
             self.post_message(RunChanged(run.id))
 
-        self.follow = follow = Follow(run, changed)
+        self.follow = follow = Follow(run, changed, clock_of_this_thread())
         self._ended = follow.state != "running"
         self.look_at_runs()
         self.go("train")

@@ -83,7 +83,8 @@ def _read(one: run.Run, changed: float) -> Glance:
     loss: float | None = None
     phase = message = ""
     figures: dict[str, Any] = {}
-    for event in journal.last(one.journal):
+    # A live run's list entry is read again every other second: its newest events alone, since nothing has ended.
+    for event in journal.last(one.journal, 4096 if state == "running" else 65_536):
         kind = event["kind"]
         if kind == "step":
             step, steps, loss = _whole(event, "step"), _whole(event, "steps"), _number(event.get("loss"))
