@@ -12,11 +12,13 @@ import math
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 from phi_tui import last_words, machine
+from phi_tui.ahead import Ahead, begin
 from phi_tui.errors import PhiError
 from phi_tui.journal import Event, Follower
-from phi_tui.metrics import MetricStore, Snapshot
+from phi_tui.metrics import MetricStore, Phase, Snapshot
 from phi_tui.run import Run, State
 
 REDRAW_SECONDS = 1.0
@@ -40,10 +42,17 @@ _LOAD_SECONDS = 2.0
 class Follow:
     """Follows `run` until closed; `changed` is called on the follower's thread.
 
-    `spent` says how many seconds of a core whoever draws has used so far; this process unless given.
+    `spent` says how many seconds of a core whoever draws has used so far; this process unless given.  `ahead` is
+    reading its journal already, if that is long.
     """
 
-    def __init__(self, run: Run, changed: Callable[[], None], spent: Callable[[], float] = time.process_time) -> None:
+    def __init__(
+        self,
+        run: Run,
+        changed: Callable[[], None],
+        spent: Callable[[], float] = time.process_time,
+        ahead: Ahead | None = None,
+    ) -> None:
         self.run = run
         self.store = MetricStore()
         self.caught_up = threading.Event()
@@ -54,6 +63,7 @@ class Follow:
         """The machine's load, while the run is live."""
         self.printed: list[str] = []
         """The end of its log, where it died without a last word."""
+        self._ahead = ahead or begin(run.journal)
         self._changed = changed
         self._spent = spent
         self._told = -math.inf
@@ -63,15 +73,21 @@ class Follow:
         self._thread.start()
 
     def snapshot(self) -> Snapshot:
-        """What is known of the run now."""
-        return self.store.snapshot(time.time() if self.live else None)
+        """What is known of the run now; until its journal was read for the first time, it says so."""
+        shot = self.store.snapshot(time.time() if self.live else None)
+        if self.caught_up.is_set():
+            return shot
+        return replace(shot, message="reading its journal", phase=Phase("journal", time.time()))
 
     def close(self) -> None:
         """End the thread; the run is not touched."""
         self._closed.set()
+        if self._ahead is not None:
+            self._ahead.close()
 
     def _work(self) -> None:
-        follower = Follower(self.run.journal)
+        read = self._ahead.result(self.store) if self._ahead is not None else 0
+        follower = Follower(self.run.journal, read)
         self._catch_up(follower)
         sampled = -math.inf
         waiting = False  # whether something is known that was not told yet

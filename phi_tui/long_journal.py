@@ -1,21 +1,17 @@
-"""A long journal read by a process of its own, in the fraction of a second that the app takes to come up.
+"""Reading a long journal as columns: the process that `ahead` starts.
 
-A million steps take 10 s when each is an object.  The process reads them as columns (`step_columns`), makes the curves
-from those (`series_table`) and hands over what a `MetricStore` would hold that was fed event by event; only it loads
-numpy and pyarrow, and nothing of it holds up the screen.  Whoever waits reads the ordinary way if it fails.
+A million steps take 10 s when each is an object.  Here they are read as arrays (`step_columns`), the curves are made
+from those (`series_table`), and what is handed over is what a `MetricStore` would hold that was fed event by event.
 """
 
 from __future__ import annotations
 
-import contextlib
 import math
 import os
 import pickle
-import subprocess
 import sys
 from array import array
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,9 +25,6 @@ if TYPE_CHECKING:
 
     from phi_tui.step_columns import Piece
 
-LONG = 8 * 1024 * 1024
-"""Bytes of a journal that take the app about as long as the process takes to start."""
-
 _CHUNK = 16 * 1024 * 1024
 _AT_ONCE = 2_000_000
 """Points of a curve that are gathered before they are put into it."""
@@ -39,47 +32,10 @@ _HEAD, _TAIL = MetricStore.WARM_UP, MetricStore.PACED + 5
 """Of steps in a row, the first and the last ones are told the store one by one: all else of a step is its curves."""
 
 
-class Ahead:
-    """A process that reads a journal up to the end that it has now; `result` waits for it."""
-
-    def __init__(self, path: Path) -> None:
-        command = [sys.executable, "-P", "-m", "phi_tui.long_journal", str(path)]
-        self._process: subprocess.Popen[bytes] | None = None
-        with contextlib.suppress(OSError):
-            self._process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-            )
-
-    def result(self, store: MetricStore) -> int:
-        """Let the store hold what was read, and return how many bytes that was; 0 if the process did not end well."""
-        if self._process is None:
-            return 0
-        told = self._process.communicate()[0]
-        if self._process.returncode:
-            return 0
-        try:
-            held, size = pickle.loads(told)  # noqa: S301 - from this very program, through a pipe
-        except (pickle.UnpicklingError, EOFError):
-            return 0
-        store.become({name: _whole(value) if isinstance(value, _Flat) else value for name, value in held.items()})
-        return int(size)
-
-    def close(self) -> None:
-        """End the process, and with it the wait for it."""
-        if self._process is not None:
-            self._process.kill()
-
-
-def ahead(path: Path) -> Ahead | None:
-    """Begin to read a journal that is long enough for it."""
-    with contextlib.suppress(OSError):
-        if os.stat(path).st_size >= LONG:
-            return Ahead(path)
-    return None
-
-
 def read(path: Path) -> tuple[MetricStore, int]:
     """Return a store that knows the whole lines of a journal, and how many bytes they are."""
+    from concurrent.futures import ThreadPoolExecutor  # 10 ms that the app, which imports this module, does not need
+
     from phi_tui import step_columns
 
     store = _Gathering()
@@ -115,7 +71,7 @@ class _Gathering(MetricStore):
     def __init__(self) -> None:
         super().__init__()
         self._curves = {name: _Waiting(series) for name, series in self._stepped}
-        self._stepped = tuple(self._curves.items())  # type: ignore[assignment]  # `append` is all that is asked of them
+        self._stepped = tuple(self._curves.items())  # type: ignore[arg-type]  # `append` is all that is asked of them
 
     def take(self, raw: mmap, piece: Piece) -> None:
         """Learn what a piece says."""
@@ -182,7 +138,7 @@ class _Waiting:
             self._xs, self._ys = [], []
 
 
-class _Flat(tuple[int, int, int, bytes, list[Any]]):
+class Flat(tuple[int, int, int, bytes, list[Any]]):
     """What a series holds, its buckets as one row of numbers: a hundred thousand objects would take their time."""
 
     __slots__ = ()
@@ -191,15 +147,16 @@ class _Flat(tuple[int, int, int, bytes, list[Any]]):
 _NOWHERE = (math.nan, math.nan)
 
 
-def _flat(held: Contents) -> _Flat:
+def _flat(held: Contents) -> Flat:
     numbers: list[float] = []
     for b in held.buckets:
         numbers += (b.first_x, b.last_x, b.entries, b.count, b.total, *(b.first or _NOWHERE), *(b.low or _NOWHERE))
         numbers += (*(b.high or _NOWHERE), *(b.last or _NOWHERE), math.nan if b.gap_x is None else b.gap_x)
-    return _Flat((held.most, held.width, held.gaps, array("d", numbers).tobytes(), held.recent))
+    return Flat((held.most, held.width, held.gaps, array("d", numbers).tobytes(), held.recent))
 
 
-def _whole(flat: _Flat) -> Contents:
+def whole(flat: Flat) -> Contents:
+    """What a series holds, as objects again."""
     most, width, gaps, numbers, recent = flat
     values = array("d", numbers).tolist()
     rows = zip(*[iter(values)] * 14, strict=True)

@@ -8,6 +8,7 @@ reads a long journal; numpy and pyarrow are loaded by it alone.
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from mmap import mmap
 
@@ -44,7 +45,7 @@ class Piece:
 
 
 def pieces(raw: Bytes, start: int, end: int) -> list[Piece]:
-    """Cut whole lines into pieces, in order; steps that do not rise, and what is odd, are left to be read one by one."""
+    """Cut whole lines into pieces, in order; steps in short rows, and what is odd, are left to be read one by one."""
     try:
         return _pieces(raw, start, end)
     except OddError:
@@ -70,9 +71,13 @@ def _pieces(raw: Bytes, start: int, end: int) -> list[Piece]:
     for name in wanted:
         place = keys.index(name)
         values[name] = _numbers(text, colons[place] + 2, _end(keys, place, colons, newline[rows]))
+    steps = values["step"]
+    kept = (np.abs(steps) <= 2**53) & (np.trunc(steps) == steps)
+    for column in values.values():
+        kept &= ~np.isinf(column)
+    if not kept.all():
+        rows, values = rows[kept], {name: column[kept] for name, column in values.items()}
     steps = values.pop("step")
-    if not (np.isfinite(steps).all() and (np.abs(steps) <= 2**53).all() and (np.trunc(steps) == steps).all()):
-        raise OddError
     found, done = [], start
     breaks = np.flatnonzero((np.diff(rows) != 1) | (np.diff(steps) <= 0)) + 1
     for begun, over in zip([0, *breaks.tolist()], [*breaks.tolist(), len(rows)], strict=True):
@@ -132,24 +137,33 @@ def _end(keys: list[str], place: int, colons: np.ndarray, newline: np.ndarray) -
 
 
 def _numbers(text: np.ndarray, start: np.ndarray, end: np.ndarray) -> np.ndarray:
-    """Read the numbers that stand at start..end, as float64; NaN for null.
+    """Read the numbers that stand at start..end, as float64: NaN for null, an infinity for what is no number.
 
     Those of one length are read together, as strings that lie side by side in one block of memory.
     """
-    length = end - start
-    if length.min(initial=1) < 1 or length.max(initial=1) > _LONGEST:
-        raise OddError
-    found = np.empty(len(start))
-    for width in np.flatnonzero(np.bincount(length)).tolist():
+    length = np.clip(end - start, 0, _LONGEST + 1)
+    found = np.full(len(start), np.inf)
+    for width in np.flatnonzero(np.bincount(length)[: _LONGEST + 1]).tolist():
+        if not width:
+            continue
         rows = np.flatnonzero(length == width)
         block = np.ndarray((len(text) - width + 1,), f"V{width}", text, 0, (1,))[start[rows]]
-        if width == 4:
-            null = block == np.void(b"null")
-            block[null] = np.void(b"-nan")
         places = np.arange(0, width * (len(rows) + 1), width, dtype=np.int32)
         strings = pa.Array.from_buffers(pa.string(), len(rows), [None, pa.py_buffer(places), pa.py_buffer(block)])
         try:
-            found[rows] = strings.cast(pa.float64()).to_numpy(zero_copy_only=False)
+            values = strings.cast(pa.float64()).to_numpy()
+            found[rows] = np.where(np.isnan(values), np.inf, values)
         except pa.ArrowInvalid:
-            raise OddError from None
+            found[rows] = [_number(value.tobytes()) for value in block]
     return found
+
+
+def _number(value: bytes) -> float:
+    """One value that may be anything."""
+    try:
+        number = json.loads(value)
+    except (ValueError, RecursionError):
+        return math.inf
+    if number is None:
+        return math.nan
+    return float(number) if type(number) is float or (type(number) is int and abs(number) < 2**53) else math.inf

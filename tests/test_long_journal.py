@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from phi_tui import journal, long_journal, step_columns
+from phi_tui import ahead, journal, long_journal, step_columns
 from phi_tui.metrics import MetricStore
 
 
@@ -84,9 +84,9 @@ def test_a_journal_read_as_columns_is_known_as_one_that_was_told(
 def test_the_process_hands_over_what_it_read(tmp_path: Path) -> None:
     path = tmp_path / "j"
     path.write_bytes(b"\n".join(_lines(5, runs=6)) + b"\n")
-    ahead, store, told = long_journal.Ahead(path), MetricStore(), _told(path)
+    reading, store, told = ahead.Ahead(path), MetricStore(), _told(path)
     loss = store.loss
-    assert ahead.result(store) == path.stat().st_size
+    assert reading.result(store) == path.stat().st_size
     assert store.loss is loss and store.contents() | {"_warming": 0} == told.contents() | {"_warming": 0}
     assert store.loss.window(columns=100) == told.loss.window(columns=100)
     more = {"kind": "step", "time": 3e9, "step": 100_000, "loss": 1.0}
@@ -97,10 +97,10 @@ def test_the_process_hands_over_what_it_read(tmp_path: Path) -> None:
 
 def test_a_process_that_fails_says_so_and_leaves_the_store_alone(tmp_path: Path) -> None:
     store = MetricStore()
-    assert long_journal.Ahead(tmp_path / "none").result(store) == 0
-    ahead = long_journal.Ahead(tmp_path / "none")
-    ahead.close()
-    assert ahead.result(store) == 0 and store.contents() == MetricStore().contents()
+    assert ahead.Ahead(tmp_path / "none").result(store) == 0
+    reading = ahead.Ahead(tmp_path / "none")
+    reading.close()
+    assert reading.result(store) == 0 and store.contents() == MetricStore().contents()
 
 
 @pytest.mark.parametrize(
@@ -123,8 +123,10 @@ def test_a_process_that_fails_says_so_and_leaves_the_store_alone(tmp_path: Path)
     ],
 )
 def test_a_line_laid_out_otherwise_means_what_it_means_by_itself(tmp_path: Path, line: str) -> None:
-    around = ['{"kind": "step", "step": %d, "loss": 0.5, "lr": 0.1}' % step for step in range(8, 2008)]
+    around = [json.dumps({"kind": "step", "step": step, "loss": 0.5, "lr": 0.1}) for step in range(8, 2008)]
     path = tmp_path / "j"
     path.write_text("\n".join([*around[:1000], line, *around[1000:]]) + "\n")
+    raw = path.read_bytes()
+    assert sum(len(one.steps) for one in step_columns.pieces(raw, 0, len(raw)) if one.steps is not None) > 1800
     store, told = long_journal.read(path)[0], _told(path)
     assert store.contents() | {"_warming": 0} == told.contents() | {"_warming": 0}

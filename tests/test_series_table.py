@@ -31,9 +31,7 @@ values = st.none() | st.floats(-1e6, 1e6) | st.sampled_from([0.0, 1.0, math.inf]
     buckets=st.sampled_from([2, 3, 8, 9]),
 )
 @settings(max_examples=300, deadline=None)
-def test_a_table_fills_a_series_as_appending_does(
-    parts: list[tuple[int, list[float | None]]], buckets: int
-) -> None:
+def test_a_table_fills_a_series_as_appending_does(parts: list[tuple[int, list[float | None]]], buckets: int) -> None:
     one, other, step = Series(buckets=buckets, recent=2048), Series(buckets=buckets, recent=2048), 0
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(series_table, "FEW", 3)
