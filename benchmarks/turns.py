@@ -23,6 +23,7 @@ from terminal import Terminal, environment, phi_tui
 
 from phi_tui import demo, journal, launch, project, run
 from phi_tui.app import PhiApp
+from phi_tui.follow import clock_of_this_thread
 from phi_tui.session import Session
 from phi_tui.terminal import own
 from phi_tui.workspace import Workspace
@@ -31,8 +32,8 @@ _LONG_RUN = ("train.epochs=400.0", "train.samples=0", "train.evaluate=false")
 _WARM_UP = 40
 """Steps before the first turn."""
 
-Window = tuple[str, float, float]
-"""alone or attached, and when (seconds since the epoch) it began and ended."""
+Window = tuple[str, float, float, float]
+"""alone or attached, when (seconds since the epoch) it began and ended, and the seconds of a core the app spent."""
 
 
 def attached_in_turns(folder: Path, rounds: int = 40, seconds: float = 4.0) -> dict[str, Any]:
@@ -48,18 +49,19 @@ def attached_in_turns(folder: Path, rounds: int = 40, seconds: float = 4.0) -> d
         terminal.drawn = False
         time.sleep(3.0)
         process = psutil.Process(terminal.process.pid)
-        before = process.cpu_times()
+
+        def spent() -> float:
+            used = process.cpu_times()
+            return float(used.user + used.system)
 
         def sleeps(yes: bool) -> None:
             terminal.process.send_signal(signal.SIGSTOP if yes else signal.SIGCONT)
 
-        windows = list(_turns(sleeps, rounds, seconds))
-        after = process.cpu_times()
+        windows = list(_turns(sleeps, rounds, seconds, spent))
         terminal.press("ctrl+q")
         terminal.end()
     found.ask("quit")
-    used = after.user + after.system - before.user - before.system
-    return _compared(found, windows) | {"share_of_a_core": used / (rounds * (seconds + 0.5))}
+    return _compared(found, windows)
 
 
 def here_in_turns(folder: Path, rounds: int = 40, seconds: float = 4.0) -> dict[str, Any]:
@@ -77,28 +79,30 @@ def here_in_turns(folder: Path, rounds: int = 40, seconds: float = 4.0) -> dict[
     return _compared(run.listed(place)[0], [tuple(one) for one in json.loads(told.read_text())])
 
 
-def _turns(sleeps: Callable[[bool], None], rounds: int, seconds: float) -> Iterator[Window]:
+def _turns(sleeps: Callable[[bool], None], rounds: int, seconds: float, spent: Callable[[], float]) -> Iterator[Window]:
     for number in range(rounds):
         for arm in ("alone", "attached") if number % 2 == 0 else ("attached", "alone"):
             sleeps(arm == "alone")
             time.sleep(0.5)
-            began = time.time()
+            began, before = time.time(), spent()
             time.sleep(seconds)
-            yield arm, began, time.time()
+            yield arm, began, time.time(), spent() - before
     sleeps(False)
 
 
 def _compared(found: run.Run, windows: list[Window]) -> dict[str, Any]:
     times = [event["time"] for event in journal.read(found.journal) if event["kind"] == "step"]
     paces: dict[str, list[float]] = {"alone": [], "attached": []}
-    for arm, began, ended in windows:
+    for arm, began, ended, _ in windows:
         within = [one for one in times if began <= one <= ended]
         paces[arm].append((len(within) - 1) / (within[-1] - within[0]))
+    attached = [window for window in windows if window[0] == "attached"]
     ratios = [b / a for a, b in zip(paces["alone"], paces["attached"], strict=True)]
     return {
         "steps_per_second": {arm: statistics.mean(one) for arm, one in paces.items()},
         "ratio_median": statistics.median(ratios), "ratio_mean": statistics.mean(ratios),
         "standard_error": statistics.stdev(ratios) / len(ratios) ** 0.5,
+        "share_of_a_core": sum(used for *_, used in attached) / sum(ended - began for _, began, ended, _ in attached),
     }  # fmt: skip
 
 
@@ -134,11 +138,13 @@ def main(file: Path, told: Path, rounds: int, seconds: float) -> None:
     session.open(file)
     app = PhiApp(session, start_on="train", autostart=True)
 
+    spent = clock_of_this_thread()  # that of the loop; the process's would count the training
+
     def take_turns() -> None:
         while app.follow is None or _steps(app.follow.run) < _WARM_UP:
             time.sleep(0.2)
         time.sleep(3.0)
-        told.write_text(json.dumps(list(_turns(_Stopped(app), rounds, seconds))))
+        told.write_text(json.dumps(list(_turns(_Stopped(app), rounds, seconds, spent))))
         app.follow.run.ask("quit")
         app.call_later(app.exit)
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from phi_tui.step_columns import Piece
 
-_CHUNK = 16 * 1024 * 1024
+_CHUNK = 4 * 1024 * 1024
 _AT_ONCE = 2_000_000
 """Points of a curve that are gathered before they are put into it."""
 _HEAD, _TAIL = MetricStore.WARM_UP, MetricStore.PACED + 5

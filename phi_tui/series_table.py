@@ -60,14 +60,15 @@ class _Table:
 
     def buckets(self) -> Iterator[Bucket]:
         """The buckets, oldest first."""
-        kept = {name: column[: self.size].tolist() for name, column in self.columns.items()}
-        entries, count = map(int, kept["entries"]), map(int, kept["count"])
-        gaps = (None if math.isnan(x) else x for x in kept["gap_x"])
+        kept = {name: column[: self.size] for name, column in self.columns.items()}
+        whole = [kept[name].tolist() for name in ("first_x", "last_x")]
+        counts = [kept[name].astype(np.int64).tolist() for name in ("entries", "count")]
         points = [
-            [None if math.isnan(x) else (x, y) for x, y in zip(kept[f"x_{name}"], kept[f"y_{name}"], strict=True)]
+            _where(kept["count"] > 0, list(zip(kept[f"x_{name}"].tolist(), kept[f"y_{name}"].tolist(), strict=True)))
             for name in _POINTS
         ]
-        return map(Bucket, kept["first_x"], kept["last_x"], entries, count, kept["total"], *points, gaps)
+        gaps = _where(~np.isnan(kept["gap_x"]), kept["gap_x"].tolist())
+        return map(Bucket, *whole, *counts, kept["total"].tolist(), *points, gaps)
 
     def fill(self, xs: np.ndarray, ys: np.ndarray) -> None:
         """Add points as `Series.append` does: into the newest bucket, else into new ones, halved when they are full."""
@@ -150,6 +151,13 @@ class _Table:
         for column in self.columns.values():
             column[:kept] = column[: self.size : 2].copy()
         self.size, self.width = kept, self.width * 2
+
+
+def _where(there: np.ndarray, values: list[Any]) -> list[Any]:
+    """The values, and None where there is none."""
+    if there.all():
+        return values
+    return [value if one else None for value, one in zip(values, there.tolist(), strict=True)]
 
 
 def _number(value: Any) -> float:

@@ -20,6 +20,8 @@ CURVES = ("loss", "lr", "grad_norm", "tokens_per_second")
 FEWEST = 200
 """Fewer steps in a row are read the ordinary way."""
 
+_CACHED = 256 * 1024
+
 _LONGEST = 26
 """Characters of a number; a float has 24 at the most."""
 
@@ -55,8 +57,7 @@ def pieces(raw: Bytes, start: int, end: int) -> list[Piece]:
 def _pieces(raw: Bytes, start: int, end: int) -> list[Piece]:
     keys = _keys(raw, start, end)
     text = np.frombuffer(raw, np.uint8, end - start, start)
-    newline = np.flatnonzero(text == ord("\n"))
-    colon = np.flatnonzero(text == ord(":"))
+    newline, colon = _places(text, "\n"), _places(text, ":")
     starts = np.append(0, newline[:-1] + 1)
     first = np.searchsorted(colon, starts)
     rows = np.flatnonzero(np.diff(first, append=len(colon)) == len(keys))
@@ -116,12 +117,15 @@ def _keys(raw: Bytes, start: int, end: int) -> list[str]:
 def _laid_out(text: np.ndarray, keys: list[str], colons: np.ndarray, newline: np.ndarray) -> np.ndarray:
     """Which lines have the keys that are needed where they are needed, and commas and a brace where values end."""
     words = np.ndarray((len(text) - 7,), np.uint64, text, 0, (1,))  # eight bytes from each place on
-    kept = np.full(colons.shape[1], True)
+    kept = colons[0] >= 8  # all but a first line whose first key is short
+    colons = np.where(kept, colons, 8 + np.arange(len(keys))[:, None]) if not kept.all() else colons
     for place, name in enumerate(keys):
         if name not in ("kind", "step", *CURVES):
             continue
-        tail = f'"{name}"'.encode()[-8:]
-        before = words[np.maximum(colons[place] - 8, 0)] >> np.uint64(8 * (8 - len(tail)))
+        tail = (f', "{name}"' if place else f'"{name}"').encode()[-8:]
+        before = words[colons[place] - 8]
+        if len(tail) < 8:
+            before >>= np.uint64(8 * (8 - len(tail)))
         kept &= before == np.uint64(int.from_bytes(tail, "little"))
         closing = ord(",") if place + 1 < len(keys) else ord("}")
         kept &= text[_end(keys, place, colons, newline)] == closing
@@ -129,6 +133,12 @@ def _laid_out(text: np.ndarray, keys: list[str], colons: np.ndarray, newline: np
             value = words[np.minimum(colons[place] + 2, len(words) - 1)]
             kept &= value == np.uint64(int.from_bytes(b'"step", ', "little"))
     return kept
+
+
+def _places(text: np.ndarray, character: str) -> np.ndarray:
+    """Where a character stands; looked for in parts that fit a core's cache."""
+    parts = range(0, len(text), _CACHED)
+    return np.concatenate([np.flatnonzero(text[at : at + _CACHED] == ord(character)) + at for at in parts])
 
 
 def _end(keys: list[str], place: int, colons: np.ndarray, newline: np.ndarray) -> np.ndarray:
