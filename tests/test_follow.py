@@ -143,6 +143,18 @@ def test_the_list_of_runs_puts_live_ones_on_top_and_reads_a_run_again_only_when_
     assert runs.read(Workspace(tmp_path))[1].state == "died"
 
 
+def test_a_live_run_that_just_said_much_is_still_at_its_step(tmp_path: Path) -> None:
+    one = walking.a_run(tmp_path, end="none")
+    handle = one.take()
+    book = journal.Journal(one.journal)
+    for number in range(8):
+        book.write("sample", step=40, number=number, prompt="p", text="x" * 1000)
+    book.close()
+    [glance] = RunList().read(Workspace(tmp_path))
+    assert (glance.state, glance.step) == ("running", 40)
+    os.close(handle)
+
+
 def test_a_journal_of_nonsense_stops_no_list(tmp_path: Path) -> None:
     one = walking.a_run(tmp_path, end="none")
     with open(one.journal, "a") as file:
