@@ -12,7 +12,6 @@ import pickle
 import sys
 from array import array
 from collections.abc import Iterator
-from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +28,9 @@ _CHUNK = 4 * 1024 * 1024
 _AT_ONCE = 2_000_000
 """Points of a curve that are gathered before they are put into it."""
 _HEAD, _TAIL = MetricStore.WARM_UP, MetricStore.PACED + 5
-"""Of steps in a row, the first and the last ones are told the store one by one: all else of a step is its curves."""
+"""Of steps in a row, the first and the last ones are told the store one by one.  Of those between, all that counts is
+their curves: times never run backwards, and the pace is that of the last ones.
+"""
 
 
 def read(path: Path) -> tuple[MetricStore, int]:
@@ -40,29 +41,45 @@ def read(path: Path) -> tuple[MetricStore, int]:
 
     store = _Gathering()
     with open(path, "rb") as file:
-        if not os.fstat(file.fileno()).st_size:
-            return store, 0
-        # Mapped, not read: no copy is made.  Where a new writer cuts a torn tail off meanwhile, this process may die
-        # of it, and the app reads the ordinary way.
-        raw = mmap(file.fileno(), 0, access=ACCESS_READ)
-    bounds = list(_chunks(raw))
-    with ThreadPoolExecutor(2) as threads:
-        for found in threads.map(lambda each: step_columns.pieces(raw, *each), bounds):
-            for piece in found:
-                store.take(raw, piece)
+        handle = file.fileno()
+        bounds = list(_chunks(handle))
+
+        def take(start: int, end: int) -> tuple[bytes, list[Piece]]:
+            raw = os.pread(handle, end - start, start)  # not mapped: a page fault costs more than a page's copy
+            return raw, step_columns.pieces(raw, 0, len(raw))
+
+        with ThreadPoolExecutor(2) as threads:
+            for raw, found in threads.map(lambda each: take(*each), bounds):
+                for piece in found:
+                    store.take(raw, piece)
     store.settle()
     return store, bounds[-1][1] if bounds else 0
 
 
-def _chunks(raw: mmap) -> Iterator[tuple[int, int]]:
-    """The bounds of chunks of whole lines."""
-    start, size = 0, raw.size()
+def _chunks(handle: int) -> Iterator[tuple[int, int]]:
+    """The bounds of chunks of whole lines; what stands behind the last newline is left out."""
+    start, size, most = 0, os.fstat(handle).st_size, _CHUNK
     while start < size:
-        end = raw.rfind(b"\n", start, start + _CHUNK) + 1 or raw.find(b"\n", start) + 1
-        if not end:
-            return  # the last line is not whole
-        yield start, end
-        start = end
+        stop = min(start + most, size)
+        end = _line_end(handle, start, stop)
+        if end > start:
+            yield start, end
+            start, most = end, _CHUNK
+        elif stop < size:
+            most *= 2  # a line longer than a chunk
+        else:
+            return
+
+
+def _line_end(handle: int, start: int, stop: int) -> int:
+    """The end of the last whole line before `stop`, `start` if there is none."""
+    while stop > start:
+        before = max(start, stop - 4096)
+        newline = os.pread(handle, stop - before, before).rfind(b"\n")
+        if newline >= 0:
+            return before + newline + 1
+        stop = before
+    return start
 
 
 class _Gathering(MetricStore):
@@ -73,7 +90,7 @@ class _Gathering(MetricStore):
         self._curves = {name: _Waiting(series) for name, series in self._stepped}
         self._stepped = tuple(self._curves.items())  # type: ignore[arg-type]  # `append` is all that is asked of them
 
-    def take(self, raw: mmap, piece: Piece) -> None:
+    def take(self, raw: bytes, piece: Piece) -> None:
         """Learn what a piece says."""
         if piece.lines is None or piece.steps is None or piece.curves is None:
             self.feed(parse_all(raw[piece.start : piece.end]))

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass
-from mmap import mmap
 
 import numpy as np
 import pyarrow as pa
@@ -24,9 +23,6 @@ _CACHED = 256 * 1024
 
 _LONGEST = 26
 """Characters of a number; a float has 24 at the most."""
-
-
-Bytes = bytes | mmap
 
 
 class OddError(Exception):
@@ -46,7 +42,7 @@ class Piece:
     """Of each curve that the steps have, float64, NaN for null."""
 
 
-def pieces(raw: Bytes, start: int, end: int) -> list[Piece]:
+def pieces(raw: bytes, start: int, end: int) -> list[Piece]:
     """Cut whole lines into pieces, in order; steps in short rows, and what is odd, are left to be read one by one."""
     try:
         return _pieces(raw, start, end)
@@ -54,7 +50,7 @@ def pieces(raw: Bytes, start: int, end: int) -> list[Piece]:
         return [Piece(start, end)]
 
 
-def _pieces(raw: Bytes, start: int, end: int) -> list[Piece]:
+def _pieces(raw: bytes, start: int, end: int) -> list[Piece]:
     keys = _keys(raw, start, end)
     text = np.frombuffer(raw, np.uint8, end - start, start)
     newline, colon = _places(text, "\n"), _places(text, ":")
@@ -97,7 +93,7 @@ def _pieces(raw: Bytes, start: int, end: int) -> list[Piece]:
     return found
 
 
-def _keys(raw: Bytes, start: int, end: int) -> list[str]:
+def _keys(raw: bytes, start: int, end: int) -> list[str]:
     """The keys of the first step, in order; OddError where there is none or it cannot be told apart by its colons."""
     at = raw.find(b'"kind": "step"', start, end)
     if at < 0:
