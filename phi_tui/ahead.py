@@ -21,8 +21,8 @@ LONG = 8 * 1024 * 1024
 """Bytes of a journal that take the app about as long as the process takes to start."""
 
 _KEEPING_MEMORY = {"MALLOC_MMAP_THRESHOLD_": "1000000000", "MALLOC_TRIM_THRESHOLD_": "1000000000"}
-"""For the C library: what was freed is used again and not given back.  Fresh pages are dear: a million steps took 1.8 s of a
-core the first time that a process read them and 1.1 s the second time.
+"""For the C library: what was freed is used again and not given back.  Fresh pages are dear: a million steps took 1.8 s
+of a core the first time that a process read them and 1.1 s the second time.
 """
 
 
