@@ -11,7 +11,6 @@ import itertools
 import json
 import os
 import shutil
-import signal
 import statistics
 import sys
 import tempfile
@@ -22,9 +21,9 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
-import psutil
 from terminal import Terminal, environment, phi_tui
 
+from benchmarks import turns
 from phi_tui import demo, journal, launch, project, run
 from phi_tui.workspace import Workspace
 
@@ -118,8 +117,10 @@ def attaching(folder: Path, times: int = 5, steps: int = 20_000) -> dict[str, An
     taken = []
     for _ in range(times):
         with Terminal(phi_tui("attach", made.id, "--workspace", folder), env=environment(folder)) as terminal:
-            terminal.wait_for(f"step {steps:,}/{steps:,}")
-            taken.append(time.perf_counter() - terminal.started)
+            # Looked for in what came, which costs these cores nothing; drawing it all as it comes would.
+            terminal.drawn = False
+            terminal.until(lambda: f"step {steps:,}/{steps:,}".encode() in terminal.raw, "the last step", 120)
+            taken.append(terminal.arrivals[-1][0] - terminal.started)
             terminal.press("ctrl+q")
             terminal.end()
     shutil.rmtree(made.path)
@@ -163,52 +164,6 @@ def attached_against_not(folder: Path, rounds: int = 5) -> dict[str, Any]:
         "attached_over_alone": medians["attached"] / medians["alone"],
         "here_over_alone": medians["here"] / medians["alone"],
     }
-
-
-def attached_in_turns(folder: Path, rounds: int = 40, seconds: float = 4.0) -> dict[str, Any]:
-    """The pace of one background run while an app is attached, which is put to sleep and woken in turns.
-
-    No two processes are compared and the turns are short, so that what else the machine does falls on both.  The pace
-    is read off the times in the journal, half a second after each change.  An app's start-up is left out.
-    """
-    place = Workspace(folder)
-    place.prepare()
-    loaded = project.load(demo.bring(place), ("train.epochs=400.0", "train.samples=0", "train.evaluate=false"))
-    found = launch.new(loaded, folder, place)
-    launch.background(found, place)
-    while _steps(found) < 40:
-        time.sleep(0.2)
-    windows: list[tuple[str, float, float]] = []
-    with Terminal(phi_tui("attach", found.id, "--workspace", folder), env=environment(folder)) as terminal:
-        terminal.wait_for("step ")
-        terminal.drawn = False
-        time.sleep(3.0)
-        processor = psutil.Process(terminal.process.pid).cpu_times()
-        for number in range(rounds):
-            for arm in ("alone", "attached") if number % 2 == 0 else ("attached", "alone"):
-                terminal.process.send_signal(signal.SIGSTOP if arm == "alone" else signal.SIGCONT)
-                time.sleep(0.5)
-                began = time.time()
-                time.sleep(seconds)
-                windows.append((arm, began, time.time()))
-        terminal.process.send_signal(signal.SIGCONT)
-        after = psutil.Process(terminal.process.pid).cpu_times()
-        terminal.press("ctrl+q")
-        terminal.end()
-    found.ask("quit")
-    times = [event["time"] for event in journal.read(found.journal) if event["kind"] == "step"]
-    paces: dict[str, list[float]] = {"alone": [], "attached": []}
-    for arm, began, ended in windows:
-        within = [one for one in times if began <= one <= ended]
-        paces[arm].append((len(within) - 1) / (within[-1] - within[0]))
-    ratios = [b / a for a, b in zip(paces["alone"], paces["attached"], strict=True)]
-    spread = statistics.stdev(ratios) / len(ratios) ** 0.5
-    used = after.user + after.system - processor.user - processor.system
-    return {
-        "steps_per_second": {arm: statistics.mean(one) for arm, one in paces.items()},
-        "ratio_median": statistics.median(ratios), "ratio_mean": statistics.mean(ratios), "standard_error": spread,
-        "share_of_a_core": used / (rounds * (seconds + 0.5)),
-    }  # fmt: skip
 
 
 def _pace(folder: Path, arm: str) -> float:
@@ -259,7 +214,8 @@ def main() -> None:
         "attaching": attaching,
         "while_training": while_training,
         "attached_against_not": attached_against_not,
-        "attached_in_turns": attached_in_turns,
+        "attached_in_turns": turns.attached_in_turns,
+        "here_in_turns": turns.here_in_turns,
     }
     asked = sys.argv[1:] or list(jobs)
     target = Path(__file__).parent / "app.json"

@@ -36,6 +36,7 @@ from phi_tui.widgets.nav_bar import SCREENS, NavBar
 from phi_tui.workspace import Workspace, place_of
 
 if TYPE_CHECKING:
+    from phi_tui.ahead import Ahead
     from phi_tui.follow import Follow
     from phi_tui.launch import Here
 
@@ -107,10 +108,11 @@ class PhiApp(App[int]):
         start_on: str = "home",
         autostart: bool = False,
         attach: Run | None = None,
+        ahead: Ahead | None = None,
     ) -> None:
         """`guiding` shows the wizard's line; `autostart` starts the open project's run once its screen is up.
 
-        `attach` is a run to watch from the start.
+        `attach` is a run to watch from the start; `ahead` reads its journal already.
         """
         # Under NO_COLOR the library greys its own colours, which are colours still; as native ones it drops them.
         super().__init__(ansi_color=True if os.environ.get("NO_COLOR") is not None else None)
@@ -119,6 +121,7 @@ class PhiApp(App[int]):
         self.start_on = start_on
         self.autostart = autostart
         self.attach_to = attach
+        self._ahead = ahead
         self.live = 0
         """How many runs of the workspace are live."""
         self.glances: list[Glance] = []
@@ -153,7 +156,7 @@ class PhiApp(App[int]):
         for name, _ in SCREENS:
             self.add_mode(name, _maker(name))
         if self.attach_to is not None:
-            self.watch_run(self.attach_to)
+            self.watch_run(self.attach_to, self._ahead)
         else:
             self.switch_mode(self.start_on)
         self._watching.set()
@@ -328,9 +331,12 @@ class PhiApp(App[int]):
 
     # The run that is watched
 
-    def watch_run(self, run: Run) -> None:
-        """Follow a run from its first event on, and show it on the Train screen; opens its project if it lies here."""
-        from phi_tui.follow import Follow
+    def watch_run(self, run: Run, ahead: Ahead | None = None) -> None:
+        """Follow a run from its first event on, and show it on the Train screen; opens its project if it lies here.
+
+        `ahead` reads its journal already.
+        """
+        from phi_tui.follow import Follow, clock_of_this_thread
 
         self.unwatch_run()
         name = run.path.parent.name
@@ -342,7 +348,7 @@ class PhiApp(App[int]):
         def changed() -> None:
             self.post_message(RunChanged(run.id))
 
-        self.follow = follow = Follow(run, changed)
+        self.follow = follow = Follow(run, changed, clock_of_this_thread(), ahead)
         self._ended = follow.state != "running"
         self.look_at_runs()
         self.go("train")
@@ -448,13 +454,17 @@ def run_app(
     start_on: str = "home",
     autostart: bool = False,
     attach: Run | None = None,
+    ahead: Ahead | None = None,
 ) -> int:
-    """Open the app on a workspace, on a project or on a run to watch, until it is left; return the exit code."""
+    """Open the app on a workspace, on a project or on a run to watch, until it is left; return the exit code.
+
+    `ahead` is a process that reads the journal of the run to watch already.
+    """
     session = Session(place_of(workspace))
     if project:
         session.open(project)
     where = "train" if attach else start_on
-    app = PhiApp(session, guiding=guiding, start_on=where, autostart=autostart, attach=attach)
+    app = PhiApp(session, guiding=guiding, start_on=where, autostart=autostart, attach=attach, ahead=ahead)
     log = app.worker_log
     with terminal.own(log):
         code = app.run()

@@ -284,11 +284,15 @@ def _attach(parser: argparse.ArgumentParser, given: list[str]) -> int:
     parser.add_argument("--plain", action="store_true", help="lines instead of the full screen")
     args = parser.parse_args(given)
     if not args.plain and _on_a_terminal():
-        from phi_tui import run
-        from phi_tui.app import run_app
+        from phi_tui import ahead, run
         from phi_tui.workspace import place_of
 
-        return run_app(args.workspace, attach=run.find(place_of(args.workspace), args.run))
+        found = run.find(place_of(args.workspace), args.run)
+        reading = ahead.begin(found.journal)  # while the app is loaded and comes up
+
+        from phi_tui.app import run_app
+
+        return run_app(args.workspace, attach=found, ahead=reading)
     from phi_tui.overview import attach
 
     return attach(args.run, args.workspace)

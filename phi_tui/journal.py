@@ -77,9 +77,9 @@ class Journal:
 class Follower:
     """The reading end: `poll` returns what was added since the last call, by byte offset."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, offset: int = 0) -> None:
         self.path = path
-        self._offset = 0
+        self._offset = offset
 
     def poll(self, most: int = 1 << 62) -> list[Event]:
         """Return the new events; none while the file is missing or its last line is unfinished.
@@ -98,7 +98,7 @@ class Follower:
             return []
         end = data.rfind(b"\n") + 1
         self._offset += end
-        return _parse_all(data[:end])
+        return parse_all(data[:end])
 
 
 def read(path: Path) -> Iterator[Event]:
@@ -128,7 +128,7 @@ def last(path: Path, bytes_read: int = 65_536) -> list[Event]:
         return []
 
 
-def _parse_all(data: bytes) -> list[Event]:
+def parse_all(data: bytes) -> list[Event]:
     """Parse whole lines: as one array, which is twice as fast, or one by one where a line is broken."""
     try:
         found = json.loads(b"[" + data.rstrip(b"\n").replace(b"\n", b",") + b"]")

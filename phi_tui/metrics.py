@@ -16,7 +16,7 @@ from typing import Any, Literal
 from phi_tui import answer_scores
 from phi_tui.engine import scores
 from phi_tui.journal import Event
-from phi_tui.series import Series
+from phi_tui.series import Contents, Series
 
 State = Literal["new", "running", "done", "stopped", "failed"]
 
@@ -84,6 +84,9 @@ class MetricStore:
     WARM_UP = 3
     """Steps of a session that no estimate of the time left is made from: the first ones are slow."""
 
+    PACED = 50
+    """The newest steps, from which it is made."""
+
     def __init__(self) -> None:
         self._lock = threading.RLock()
         self.loss = Series(lock=self._lock)
@@ -110,7 +113,7 @@ class MetricStore:
         self._before = 0.0  # seconds of earlier sessions
         self._began = self._newest = 0.0
         self._warming = 0
-        self._pace: deque[tuple[float, int]] = deque(maxlen=51)
+        self._pace: deque[tuple[float, int]] = deque(maxlen=self.PACED + 1)
 
     def feed(self, events: Iterable[Event]) -> bool:
         """Take events of the journal, in order, and return whether anything known came; odd ones are passed over."""
@@ -156,6 +159,21 @@ class MetricStore:
                 eta_seconds=self._eta(),
                 elapsed_seconds=self._before + until - self._began,
             )
+
+    def contents(self) -> dict[str, Any]:
+        """Everything that is held, by the names of the attributes, for a store of another process."""
+        with self._lock:
+            kept = {name: value for name, value in vars(self).items() if name in _HELD}
+            return {name: one.contents() if isinstance(one, Series) else one for name, one in kept.items()}
+
+    def become(self, held: dict[str, Any]) -> None:
+        """Hold what another store held; the curves stay the objects that they are."""
+        with self._lock:
+            for name, value in held.items():
+                if isinstance(value, Contents):
+                    getattr(self, name).become(value)
+                else:
+                    setattr(self, name, value)
 
     def _begin_session(self, time: float) -> None:
         self._before += self._newest - self._began
@@ -275,6 +293,9 @@ class MetricStore:
         self._say(time, "done", f"after {_whole(event.get('steps')) or self._step} steps")
         for line in scores.table(event):
             self._say(time, "matrix", line)
+
+
+_HELD = frozenset(vars(MetricStore())) - {"_lock", "_stepped"}
 
 
 def _shown(value: Any) -> str:

@@ -83,7 +83,7 @@ def _read(one: run.Run, changed: float) -> Glance:
     loss: float | None = None
     phase = message = ""
     figures: dict[str, Any] = {}
-    for event in journal.last(one.journal):
+    for event in _newest(one, state):
         kind = event["kind"]
         if kind == "step":
             step, steps, loss = _whole(event, "step"), _whole(event, "steps"), _number(event.get("loss"))
@@ -97,6 +97,15 @@ def _read(one: run.Run, changed: float) -> Glance:
             figures = {key: value for key, value in event.items() if key not in ("seq", "time", "kind")}
             step = steps = _whole(figures, "steps") or step
     return Glance(one, one.path.parent.name, state, step, steps, loss, phase, message, figures, changed)
+
+
+def _newest(one: run.Run, state: State) -> list[journal.Event]:
+    """The events that tell how a run stands; of a live one, read every other second, few if a step is among them."""
+    if state == "running":
+        few = journal.last(one.journal, 4096)
+        if any(event["kind"] == "step" for event in few):
+            return few
+    return journal.last(one.journal)
 
 
 def _whole(event: dict[str, Any], key: str) -> int:

@@ -11,6 +11,7 @@ import threading
 from bisect import bisect_left
 from collections import deque
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import NamedTuple
 
 BUCKETS = 4096
@@ -31,7 +32,7 @@ class Column(NamedTuple):
 
 
 @dataclass(slots=True)
-class _Bucket:
+class Bucket:
     """Neighbouring entries of a series: a real point each for first, low, high and last, and their sum."""
 
     first_x: float
@@ -46,7 +47,8 @@ class _Bucket:
     gap_x: float | None = None
 
     @classmethod
-    def of(cls, x: float, y: float | None) -> _Bucket:
+    def of(cls, x: float, y: float | None) -> Bucket:
+        """A bucket of one entry."""
         if y is None:
             return cls(x, x, gap_x=x)
         point = (x, y)
@@ -69,7 +71,7 @@ class _Bucket:
         if self.high is None or y > self.high[1]:
             self.high = point
 
-    def take(self, later: _Bucket) -> None:
+    def take(self, later: Bucket) -> None:
         """Merge the bucket that comes right after this one into it."""
         self.last_x = later.last_x
         self.entries += later.entries
@@ -93,6 +95,16 @@ class _Bucket:
         return sorted({point for point in (self.first, self.low, self.high, self.last) if point is not None})
 
 
+class Contents(NamedTuple):
+    """What a series holds: its buckets, oldest first, each of `width` entries but the newest, and the recent points."""
+
+    most: int
+    width: int
+    gaps: int
+    buckets: list[Bucket]
+    recent: list[tuple[float, float | None]]
+
+
 class Series:
     """One curve, y over a rising x, in constant memory; every method takes the lock."""
 
@@ -100,9 +112,12 @@ class Series:
         self._lock = lock or threading.RLock()
         self._most = max(2, buckets)
         self._width = 1
-        self._buckets: list[_Bucket] = []
+        self._buckets: list[Bucket] = []
         self._recent: deque[tuple[float, float | None]] = deque(maxlen=max(1, recent))
         self._gaps = 0
+        self._drawn: _Filling | None = None
+        self.changes = 0
+        """How often the curve changed: whoever drew it knows by that whether to draw again."""
 
     def append(self, x: float, y: float | None) -> None:
         """Add a point; None or a value that is not finite is a gap.  An x that goes back cuts what it repeats."""
@@ -113,6 +128,7 @@ class Series:
             if buckets and x <= buckets[-1].last_x:
                 self._cut(x)
             self._recent.append((x, y))
+            self.changes += 1
             self._gaps += y is None
             if buckets and buckets[-1].entries < self._width:
                 buckets[-1].add(x, y)
@@ -122,7 +138,7 @@ class Series:
             if buckets and buckets[-1].entries < self._width:  # an odd one was left over
                 buckets[-1].add(x, y)
             else:
-                buckets.append(_Bucket.of(x, y))
+                buckets.append(Bucket.of(x, y))
 
     def cut(self, x: float) -> None:
         """Drop everything at or after x.
@@ -140,8 +156,9 @@ class Series:
 
         `last`, if not 0, is the number of steps back from the newest instead of `start`.  Read from the recent
         points, and so exact in every column, where they reach back to `start`; else from the buckets, whose lowest
-        and highest points are exact and lie in the column of their own x.  `mean` is for smoothing: a moving
-        average is taken over the columns that are drawn, by whoever draws them, and not kept here.
+        and highest points are exact and lie in the column of their own x.  Asked for the same columns again, only
+        what came since is added, point by point: a live curve is drawn every other second.  `mean` is for smoothing: a
+        moving average is taken over the columns that are drawn, by whoever draws them, and not kept here.
         """
         with self._lock:
             if not self._buckets or columns < 1:
@@ -151,16 +168,46 @@ class Series:
             if last:
                 start = max(first, newest - last + 1)
             start = first if start is None else start
-            filling = _Filling(start, end, columns)
-            if self._recent and (start >= self._recent[0][0] or self._recent[0][0] == first):
-                for x, y in self._recent:
-                    filling.add(x, y)
+            drawn = self._drawn
+            if drawn is None or drawn.asked != (start, end, columns) or not self._follows(drawn):
+                drawn = self._drawn = self._filled(start, end, columns)
             else:
-                for bucket in self._buckets[bisect_left(self._buckets, start, key=lambda b: b.last_x) :]:
-                    if bucket.first_x > end:
-                        break
-                    filling.add_bucket(bucket)
-        return filling.columns()
+                since = takewhile(lambda entry: entry[0] > drawn.newest, reversed(self._recent))
+                for x, y in reversed(list(since)):
+                    drawn.add(x, y)
+            drawn.newest = newest
+            return drawn.columns()
+
+    def _follows(self, drawn: _Filling) -> bool:
+        """Whether the recent points hold all that came after what was drawn."""
+        return bool(self._recent) and self._recent[0][0] <= drawn.newest
+
+    def _filled(self, start: float, end: float, columns: int) -> _Filling:
+        filling = _Filling(start, end, columns)
+        if self._recent and (start >= self._recent[0][0] or self._recent[0][0] == self._buckets[0].first_x):
+            for x, y in self._recent:
+                filling.add(x, y)
+            return filling
+        for bucket in self._buckets[bisect_left(self._buckets, start, key=lambda b: b.last_x) :]:
+            if bucket.first_x > end:
+                break
+            filling.add_bucket(bucket)
+        return filling
+
+    def contents(self) -> Contents:
+        """Everything that is held, for whoever carries a curve elsewhere or adds many points at once."""
+        with self._lock:
+            return Contents(self._most, self._width, self._gaps, list(self._buckets), list(self._recent))
+
+    def become(self, held: Contents) -> None:
+        """Hold something else from now on."""
+        with self._lock:
+            self._most, self._width, self._gaps = held.most, held.width, held.gaps
+            self._buckets[:] = held.buckets
+            self._recent.clear()
+            self._recent.extend(held.recent)
+            self._drawn = None
+            self.changes += 1
 
     def extent(self) -> tuple[float, float] | None:
         """The first and the last x, gaps included; None while empty."""
@@ -196,10 +243,12 @@ class Series:
         self._width *= 2
 
     def _cut(self, x: float) -> None:
+        self._drawn = None
+        self.changes += 1
         while self._recent and self._recent[-1][0] >= x:
             self._recent.pop()
         buckets = self._buckets
-        split: _Bucket | None = None
+        split: Bucket | None = None
         while buckets and buckets[-1].last_x >= x:
             split = buckets.pop()
         if split is not None and split.first_x < x:
@@ -210,9 +259,9 @@ class Series:
                 if split.gap_x is not None and split.gap_x < x:
                     kept = sorted([*kept, (split.gap_x, None)], key=lambda entry: entry[0])
             if kept:
-                whole = _Bucket.of(*kept[0])
+                whole = Bucket.of(*kept[0])
                 for entry in kept[1:]:
-                    whole.take(_Bucket.of(*entry))
+                    whole.take(Bucket.of(*entry))
                 buckets.append(whole)
         if not buckets:
             self._width = 1
@@ -223,6 +272,9 @@ class _Filling:
     """Columns while they are filled, oldest entry first."""
 
     def __init__(self, start: float, end: float, columns: int) -> None:
+        self.asked = (start, end, columns)
+        self.newest = -math.inf
+        """The newest entry that was there when it was filled."""
         self.start, self.end, self.most = start, end, columns - 1
         self.scale = self.most / (end - start) if end > start else 0.0
         self.low: list[float | None] = [None] * columns
@@ -252,7 +304,7 @@ class _Filling:
         self.total[at] += y * weight
         self.count[at] += weight
 
-    def add_bucket(self, bucket: _Bucket) -> None:
+    def add_bucket(self, bucket: Bucket) -> None:
         if bucket.gap_x is not None:
             self.add(bucket.gap_x, None)
         if bucket.count == 1:

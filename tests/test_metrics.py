@@ -108,6 +108,36 @@ def test_a_cut_leaves_nothing_at_or_after_it_and_invents_nothing(
         assert series.latest() == (max(cut, 1) + len(again) - 1, again[-1])
 
 
+@given(values=values_or_gaps, part=st.integers(1, 50), columns=st.integers(1, 50), again=st.integers(0, 60))
+@settings(max_examples=150, deadline=None)
+def test_columns_that_are_asked_for_again_gain_what_came_since(
+    values: list[float | None], part: int, columns: int, again: int
+) -> None:
+    watched, coarse, ends = Series(), Series(buckets=8, recent=64), len(values)
+    for step, value in enumerate([*values, *values[-again:]], 1):
+        at = step if step <= ends else max(1, step - again)  # at last some steps are reported again
+        watched.append(at, value)
+        coarse.append(at, value)
+        if step % part == 0:
+            alone = Series()
+            for x, y in watched.contents().recent:
+                alone.append(x, y)
+            assert watched.window(1, ends, columns) == alone.window(1, ends, columns)
+            shown, exact = coarse.window(1, ends, columns), alone.window(1, ends, columns)
+            if any(column.low is not None for column in exact) and step <= ends:
+                assert extremes(shown) == extremes(exact)
+
+
+def test_a_series_says_whether_it_changed() -> None:
+    series = filled([1.0, 2.0])
+    before = series.changes
+    series.window(columns=5)
+    assert series.changes == before
+    series.append(3, None)
+    series.cut(2)
+    assert series.changes > before + 1
+
+
 def test_a_step_reported_again_replaces_what_came_after_it() -> None:
     series = filled([1.0, 2.0, 30.0, 40.0])
     series.append(3, 3.0)

@@ -101,6 +101,7 @@ class Chart(Widget, can_focus=True):
         self._checkpoints: Sequence[float] = ()
         self._evaluations: Sequence[float] = ()
         self._key: tuple[object, ...] = ()
+        self._content: tuple[object, ...] = ()
         self._strips: list[Strip] = []
         self.set_reactive(Chart.title, title)
         self.set_reactive(Chart.log_axis, log_axis)
@@ -119,7 +120,11 @@ class Chart(Widget, can_focus=True):
         """Draw anew and repaint the rows that differ from what was drawn last; return how many did."""
         if not self.is_mounted or not self.size:
             return 0
-        key, strips = self._drawing_key(), self._draw()
+        key, content = self._drawing_key(), self._drawing_content()
+        if key == self._key and content == self._content:
+            return 0
+        self._content = content
+        strips = self._draw()
         if key != self._key or len(strips) != len(self._strips):
             self._key, self._strips = key, strips
             self.refresh()
@@ -130,11 +135,15 @@ class Chart(Widget, can_focus=True):
             self.refresh(*(Region(0, row, self.size.width, 1) for row in changed))
         return len(changed)
 
-    def render_line(self, y: int) -> Strip:
-        """Return a row of what was drawn last; drawn anew when the size, the colours or a setting changed."""
+    def render_lines(self, crop: Region) -> list[Strip]:
+        """Return rows of what was drawn last; drawn anew when the size, the colours or a setting changed."""
         key = self._drawing_key()
         if key != self._key:
-            self._key, self._strips = key, self._draw()
+            self._key, self._content, self._strips = key, self._drawing_content(), self._draw()
+        return super().render_lines(crop)
+
+    def render_line(self, y: int) -> Strip:
+        """Return a row of what was drawn last."""
         return self._strips[y] if y < len(self._strips) else Strip.blank(self.size.width, self._style("line"))
 
     def validate_smoothing(self, smoothing: float) -> float:
@@ -165,6 +174,11 @@ class Chart(Widget, can_focus=True):
         parts = tuple(self._style(part) for part in ("title", "line", "second", "axis", "mark"))
         settings = (self.log_axis, self.smoothing, self.window, self.title, self.charset, self.steps)
         return (self.size, parts, settings)
+
+    def _drawing_content(self) -> tuple[object, ...]:
+        """What tells whether the points or the marks are others than those that were drawn."""
+        curves = tuple((id(series), series.changes if series else 0) for series in (self._series, self._second))
+        return (curves, self._checkpoints, self._evaluations)
 
     def _draw(self) -> list[Strip]:
         """A title, the plot with labels at its left, the x axis with its marks, the steps; less where it is low."""

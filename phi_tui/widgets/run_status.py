@@ -24,6 +24,7 @@ _WORDS: dict[str, tuple[str, str]] = {
     "died": ("✗ died", "bold red"),
 }
 _PHASES = {
+    "journal": "reading its journal",
     "launch": "starting the trainer",
     "base": "looking for the base",
     "read": "reading the data",
