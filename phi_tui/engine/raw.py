@@ -84,6 +84,15 @@ def _stamp(path: Path, root: Path) -> tuple[str, int, int]:
     return name_of(path, root), status.st_size, status.st_mtime_ns
 
 
+def size(project: Project, root: Path) -> int:
+    """Return how many bytes the project's source files have; what is read from the Hub, or is not there, counts none."""
+    named = [source for source in project.data.sources if not source.hub]
+    try:
+        return sum(path.stat().st_size for source in named for path in files_of(source, root))
+    except (OSError, InputError):
+        return 0
+
+
 def build(
     project: Project,
     root: Path,
