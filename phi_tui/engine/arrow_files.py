@@ -59,7 +59,9 @@ class PartFile:
             self._file.write(self._head)
         self._file.write(batch)
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if self._file is None:
             return
         if error is None:
@@ -70,7 +72,7 @@ class PartFile:
         """Write what the library keeps beside the rows, and say whether there are any."""
         if self._file is None:
             return False
-        state = {
+        state: dict[str, Any] = {
             "_data_files": [{"filename": _FILE}],
             "_fingerprint": fingerprint[:16],
             "_format_columns": None,

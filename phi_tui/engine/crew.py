@@ -1,9 +1,9 @@
 """Several processes that share the work on a file: each takes the next piece, and the results come in order.
 
 The processes are children of `engine.crew_member`, not copies of this one: a fork of a process with threads, or with
-torch in it, may hang, and would carry all of its memory along.  On Linux one child sets itself up (which takes seconds:
-it imports the tokenizer's library) and then makes the others out of itself, so that they share what it loaded.  They end
-when this process closes its ends of their sockets, or dies.
+torch in it, may hang, and would carry all of its memory along.  On Linux one child sets itself up (which takes
+seconds: it imports the tokenizer's library) and then makes the others out of itself, so that they share what it loaded.
+They end when this process closes its ends of their sockets, or dies.
 """
 
 from __future__ import annotations
@@ -104,7 +104,8 @@ class Crew:
         self.made()
         for member in self._members:
             self._send(member, method, given)
-        return [self._result(member) for member in self._members][0]
+        first, *_ = [self._result(member) for member in self._members]
+        return first
 
     def each(self, method: str, pieces: Iterable[Any], waiting: Callable[[], None] = lambda: None) -> Iterator[Any]:
         """Call a method on each piece, as many at once as there are processes, and yield the results in order.
@@ -113,7 +114,8 @@ class Crew:
         """
         self.made(waiting)
         todo = enumerate(pieces)
-        idle, busy = deque(self._members), {}
+        idle = deque(self._members)
+        busy: dict[Any, int] = {}
         done: dict[int, Any] = {}
         due = 0
         ended = False
@@ -136,10 +138,10 @@ class Crew:
             ready = wait(list(busy), _LOOK_UP)
             if not ready:
                 waiting()
-            for member in ready:
-                assert isinstance(member, Connection)
-                done[busy.pop(member)] = self._result(member)
-                idle.append(member)
+            for free in ready:
+                assert isinstance(free, Connection)
+                done[busy.pop(free)] = self._result(free)
+                idle.append(free)
 
     def close(self) -> None:
         """End the processes, whatever they are at."""

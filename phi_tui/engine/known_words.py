@@ -6,10 +6,10 @@ end to end: they are those of the whole text.  That is a lookup a word where the
 token, most of it on finding the cuts.  Which tokenizers are so is decided from what they are made of (`suits`); all
 others are asked for whole texts.
 
-The proof, for the patterns in `_WORDS`: each alternative of the pattern matches either white space alone, or at most one
-leading character and then no space.  So a match that begins with something else than white space ends before the next
-space at the latest, and a space behind a character that is no white space always begins a new word.  What the words
-before that space are does not depend on it either: the only look-ahead of the patterns stands behind white space.
+The proof, for the patterns in `_WORDS` and that of GPT-2: each alternative matches either white space alone, or at most
+one leading character and then no space.  So a match that begins with something else than white space ends before the
+next space at the latest, and a space behind a character that is no white space always begins a new word.  What the
+words before that space are does not depend on it either: the only look-ahead of the patterns stands behind white space.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def suits(backend: Any) -> bool:
     if backend.normalizer is not None and _state(backend.normalizer) != {"type": "NFC"}:
         return False  # NFC joins nothing across a space
     for token in backend.get_added_tokens_decoder().values():
-        # Added tokens are found before all else: one that holds a space, or takes those beside it, may lie across a cut.
+        # Added tokens are found before all else: one that holds a space, or takes one beside it, may lie across a cut.
         if token.lstrip or token.rstrip or token.single_word or any(mark.isspace() for mark in token.content):
             return False
     return backend.pre_tokenizer is not None and _cuts_before_spaces(_state(backend.pre_tokenizer))
@@ -98,16 +98,21 @@ class KnownWords:
                 self._characters += len(piece)
 
 
+_SPACES = [chr(code) for code in (*range(0x3001), 0x180E) if chr(code).isspace() or code == 0x180E]
+"""White space, to Python and to some versions of Unicode."""
+_PAIRS = [mark + " " for mark in _SPACES]
+_ASCII_PAIRS = [pair for pair in _PAIRS if pair.isascii()]
+
+
 def pieces(text: str) -> list[str]:
     """Cut a text at every space behind a character that is no white space; the space itself is in no piece."""
     cut = text.split(" ")
-    if cut == text.split():  # no white space but single spaces
-        return cut
-    out = [cut[0]]
-    for piece in cut[1:]:
-        last = out[-1][-1:]
-        if not last or last.isspace() or last == "\u180e":  # white space to some versions of Unicode
-            out[-1] += " " + piece
-        else:
-            out.append(piece)
-    return out
+    if not cut[0] or any(pair in text for pair in (_ASCII_PAIRS if text.isascii() else _PAIRS)):
+        out = [cut[0]]
+        for piece in cut[1:]:
+            if not out[-1] or out[-1][-1] in _SPACES:
+                out[-1] += " " + piece
+            else:
+                out.append(piece)
+        return out
+    return cut

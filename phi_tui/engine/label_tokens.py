@@ -48,7 +48,7 @@ def encode(encoder: Encoder, rows: Sequence[Sequence[Segment]], limit: int) -> l
 
 
 class LabelledTokens(RowTokens):
-    """The rows of a project that trains a head as input_ids and the column `label`: an id, a 0 or 1 a class, a number."""
+    """The rows of a project that trains a head, with the column `label`: an id, a 0 or 1 a class, or a number."""
 
     def __init__(self, labels: Labels, project: Project, template: Template, tokenizer: Any) -> None:
         super().__init__(project, template, tokenizer)

@@ -12,7 +12,7 @@ import hashlib
 import itertools
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from phi_tui.atomic import folder as atomic_folder
 from phi_tui.atomic import write_text
 from phi_tui.engine.arrow_files import PartFile, name_parts
 from phi_tui.engine.crew import Alone, Crew
+from phi_tui.engine.doctor import at_rank
 from phi_tui.engine.labels import has_head
 from phi_tui.engine.render import Template
 from phi_tui.engine.rows_on_disk import place_of
@@ -123,7 +124,8 @@ def build(
     """
     tell = on_finding or (lambda finding: None)
     progress = on_progress or (lambda done: None)
-    bad, shown = 0, []
+    bad = 0
+    shown: list[str] = []
 
     def find(finding: Finding) -> None:
         nonlocal bad
@@ -133,21 +135,25 @@ def build(
                 shown.append(f"{finding.file}:{finding.line}: {finding.message}")
         tell(finding)
 
-    workers = crew or Alone(Worker(tokenizer))
     done = 0
+
+    def tick() -> None:
+        progress(done)
+
+    workers = crew or Alone(Worker(tokenizer))
     columns, head = workers.all("begin", False, project, template, raw)
     with atomic_folder(target) as staged:
         counts, written = {}, []
         for part in ("train", "validation"):
             count = counts[part] = Counts()
             with PartFile(staged, part, columns, head) as file, Origins(raw / f"{part}.origins") as origins:
-                for made in workers.each("make", pieces(raw / f"{part}.jsonl"), lambda: progress(done)):
+                for made in workers.each("make", pieces(raw / f"{part}.jsonl"), tick):
                     origins.tell(made, find)
                     count.add(made)
                     if made.batch:
                         file.add(made.batch)
                     done += made.rows
-                    progress(done)
+                    tick()
             if file.describe(expected):
                 written.append(part)
         if bad and not project.data.skip_bad:
@@ -200,16 +206,6 @@ class Counts:
         )
 
 
-def at_rank(counts: Mapping[int, int], rank: int) -> int:
-    """Return the value at a rank, from 0, of values of which it is known how often each occurs; the last one beyond."""
-    value = 0
-    for value in sorted(counts):
-        rank -= counts[value]
-        if rank < 0:
-            break
-    return value
-
-
 class Origins:
     """The file that says where each row came from, read along with the pieces."""
 
@@ -217,7 +213,7 @@ class Origins:
         self._path = path
 
     def __enter__(self) -> Origins:
-        self._file = open(self._path, encoding="utf-8")  # noqa: SIM115 - closed by __exit__
+        self._file = open(self._path, encoding="utf-8")  # closed by __exit__
         return self
 
     def __exit__(self, *error: object) -> None:

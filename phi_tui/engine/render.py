@@ -227,7 +227,9 @@ class Encoder:
         starts = bool(bare) and bare[0] == tokenizer.bos_token_id
         self.prefix: list[int] = [bare[0]] if starts and template.name != "chat" else []
         self._direct = _is_direct(tokenizer)
-        self._words = KnownWords(tokenizer.backend_tokenizer) if self._direct and suits(tokenizer.backend_tokenizer) else None
+        self._words = (
+            KnownWords(tokenizer.backend_tokenizer) if self._direct and suits(tokenizer.backend_tokenizer) else None
+        )
         newline, joined, alone = self._ids(["\n", "\na", "a"])
         self._lead = len(newline) // 4 if alone != joined[len(newline) :] else 0
 

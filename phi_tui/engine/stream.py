@@ -101,9 +101,9 @@ def build(
     """Pack `raw`/{train,validation}.jsonl into blocks at `target`, whole or not at all.
 
     Training keeps full blocks alone (one shorter one where there is no full one), validation its last, shorter one
-    too.  A `crew` tokenises in the place of `tokenizer`; `facts` are kept beside the tokens.  Raises Refusal for rows that
-    cannot be rendered unless data.skip_bad, and when no block is left; whatever else ends it leaves the shards, from
-    which the next call goes on.
+    too.  A `crew` tokenises in the place of `tokenizer`; `facts` are kept beside the tokens.  Raises Refusal for rows
+    that cannot be rendered unless data.skip_bad, and when no block is left; whatever else ends it leaves the shards,
+    from which the next call goes on.
     """
     shards = target.with_name(f".{target.name}.shards")
     parts = _kept(shards, expected)

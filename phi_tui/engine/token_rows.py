@@ -148,9 +148,7 @@ class RowTokens:
             made.batch = message(list(columns), self.columns)
         return made
 
-    def _row(
-        self, parts: list[tuple[bytes, bool]], row: dict[str, Any], place: int, made: Made
-    ) -> tuple[bytes, bytes]:
+    def _row(self, parts: list[tuple[bytes, bool]], row: dict[str, Any], place: int, made: Made) -> tuple[bytes, bytes]:
         """Return a row's ids and labels as int32, both empty where it cannot be trained on."""
         limit = self.data.max_length
         prefix = array("i", self.encoder.prefix).tobytes()
@@ -246,7 +244,11 @@ def message(arrays: list[Any], columns: dict[str, str]) -> bytes:
     import pyarrow
 
     kinds = schema(columns)
-    return bytes(pyarrow.record_batch([each.cast(kind) for each, kind in zip(arrays, kinds.types, strict=True)], schema=kinds).serialize())
+    return bytes(
+        pyarrow.record_batch(
+            [each.cast(kind) for each, kind in zip(arrays, kinds.types, strict=True)], schema=kinds
+        ).serialize()
+    )
 
 
 def placed(finding: Finding, file: str, line: int) -> Finding:

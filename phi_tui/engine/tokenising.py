@@ -1,14 +1,13 @@
 """Who turns a project's rows into tokens: this process where there are few, a crew where there are many.
 
-What the rest of preparing has to know of the base's tokenizer (`Facts`) is little, and it is kept beside the tokens.  So
-an unchanged project is recognised, and a large one prepared, without loading a tokenizer or torch here: loading one
-imports torch, and whoever goes on to train needs both anyway.
+What the rest of preparing has to know of the base's tokenizer (`Facts`) is little, and it is kept beside the tokens.
+So an unchanged project is recognised, and a large one prepared, without loading a tokenizer here: that imports torch,
+which takes seconds and 250 MB.  Whoever goes on to train needs both anyway.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -68,9 +67,7 @@ def facts_from(table: Any, key: str) -> Facts | None:
     try:
         if table["key"] != key:
             return None
-        return Facts(
-            table["eos_token"], table["chat_template"], tuple(table["stops"]), tuple(table["stop_tokens"])
-        )
+        return Facts(table["eos_token"], table["chat_template"], tuple(table["stops"]), tuple(table["stop_tokens"]))
     except (KeyError, TypeError):
         return None
 
@@ -88,7 +85,7 @@ class Worker:
         self._maker: RowTokens | None = None
 
     def begin(self, flat: bool, project: Project, template: Template, raw: Path) -> tuple[dict[str, str], bytes]:
-        """Get ready for the rows in the folder `raw`; return the columns of the tokens and how their Arrow stream begins.
+        """Get ready for the rows in the folder `raw`; return the tokens' columns, and how their Arrow stream begins.
 
         `flat` lays rows end to end: then there are no Arrow rows.
         """

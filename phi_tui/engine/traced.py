@@ -1,10 +1,10 @@
 """Chat templates rendered by example: a layout that was rendered once is filled with the next row's texts.
 
-Rendering through Jinja costs some 40 microseconds a conversation, for what is nearly always fixed text with the messages
-between.  So a conversation is rendered once with stand-ins for its texts, which let themselves be written out and
-joined to other text, and note every other question that the template asks about them: whether a text is empty, whether
-it holds "</think>", what it is without white space around it.  Where another conversation has the same roles and gives
-the same answers, the template takes the same way through, so its text is the same with other messages in it.
+Rendering through Jinja costs some 40 microseconds a conversation, for what is nearly always fixed text with the
+messages between.  So a conversation is rendered once with stand-ins for its texts, which let themselves be written out
+and joined to other text, and note every other question that the template asks about them: whether a text is empty,
+whether it holds "</think>", what it is without white space around it.  Where another conversation has the same roles
+and gives the same answers, the template takes the same way through: its text is the same, with other messages in it.
 
 Whatever a stand-in cannot answer ends the attempt, and those conversations are rendered as ever.  Since a text that was
 written into a buffer can no longer tell that it is looked at, templates with macros, blocks, filters or functions that
@@ -36,7 +36,7 @@ class _Asked(Exception):
 
 @dataclass(slots=True)
 class _Trace:
-    """The texts that stand-ins stand for, and what was asked about them: (place, question, its argument, the answer)."""
+    """The texts that stand-ins stand for, and what was asked about them: (place, question, arguments, answer)."""
 
     texts: list[str]
     asked: list[tuple[int, str, tuple[Any, ...], Any]] = field(default_factory=list)
@@ -108,10 +108,10 @@ class _StandIn(str):
     def __contains__(self, part: object) -> bool:
         return bool(self._ask("holds", part))
 
-    def startswith(self, *given: Any) -> bool:  # type: ignore[override]
+    def startswith(self, *given: Any) -> bool:
         return bool(self._ask("starts", *given))
 
-    def endswith(self, *given: Any) -> bool:  # type: ignore[override]
+    def endswith(self, *given: Any) -> bool:
         return bool(self._ask("ends", *given))
 
     def strip(self, *given: Any) -> _StandIn:
@@ -224,7 +224,8 @@ def _compiled(template: str) -> Any:
         return None
     allowed = (
         nodes.Template, nodes.Output, nodes.TemplateData, nodes.For, nodes.If, nodes.CondExpr, nodes.Name, nodes.NSRef,
-        nodes.Const, nodes.Getitem, nodes.Getattr, nodes.Add, nodes.Sub, nodes.Neg, nodes.Mod, nodes.Compare, nodes.Operand, nodes.And,
+        nodes.Const, nodes.Getitem, nodes.Getattr, nodes.Add, nodes.Sub, nodes.Neg, nodes.Mod, nodes.Compare,
+        nodes.Operand, nodes.And,
         nodes.Or, nodes.Not, nodes.Test, nodes.Filter, nodes.Call, nodes.Keyword, nodes.Assign, nodes.List, nodes.Tuple,
         nodes.Slice, nodes.Break, nodes.Continue,
     )  # fmt: skip
@@ -272,7 +273,11 @@ def _is_number(index: Any) -> bool:
     from jinja2 import nodes
 
     if isinstance(index, nodes.Getattr):
-        return isinstance(index.node, nodes.Name) and index.node.name == "loop" and index.attr.endswith(("index", "index0"))
+        return (
+            isinstance(index.node, nodes.Name)
+            and index.node.name == "loop"
+            and index.attr.endswith(("index", "index0"))
+        )
     if isinstance(index, nodes.Slice):
         return all(part is None or _is_number(part) for part in (index.start, index.stop, index.step))
     if isinstance(index, (nodes.Add, nodes.Sub)):
