@@ -119,7 +119,8 @@ def prepare(
             tokeniser = stack.enter_context(Tokeniser(base.folder, known))
         size = sum((rows / name).stat().st_size for name in ("train.jsonl", "validation.jsonl"))
         try:
-            facts = tokeniser.facts(size, lambda: say("phase", name="read", detail="loading the tokenizer"))
+            paced = _paced(say, "read")  # whoever listens may end it, and hears of rows that were read already
+            facts = tokeniser.facts(size, lambda: paced(report["train_rows"] + report["validation_rows"]))
         except InputError:  # it is the base that is wrong, whatever else was done before that was known
             say("phase", name="base", detail="its tokenizer cannot be loaded")
             raise
