@@ -2,12 +2,15 @@
 
 The plain recipe loads the JSON lines, builds a text a row and tokenises it with `truncation=True`, cached nowhere.
 phi-tui does more: it checks every row, splits, renders the template and makes the labels.  Each arm runs in a process
-of its own, in turns; the resident memory is the most that the process and its children held together.
+of its own, in turns.  The resident memory is the most that a process and its children held together at any moment, ten
+times a second: what each holds for itself alone (USS), and once what they share (PSS); torch and tokenizer included.
+`--megabytes 100 1000` shows whether memory grows with the rows.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import random
@@ -17,6 +20,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -82,23 +86,27 @@ def plain(base: str, rows: Path, folder: Path) -> dict[str, float]:
 
 
 def watched(command: list[str]) -> dict[str, float]:
-    """Run a command and return what it printed, with the most resident memory of it and its children."""
+    """Run a command and return what it printed, with the most resident memory of it and its children, in bytes.
+
+    `bytes` is the largest sum of their USS, `shared` of their PSS, `one` the largest RSS of any of them.
+    """
     import psutil
 
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-    most = 0
+    most = {"bytes": 0, "shared": 0, "one": 0}
 
     def look() -> None:
-        nonlocal most
         one = psutil.Process(process.pid)
         while process.poll() is None:
-            held = 0
-            try:
+            held = {"bytes": 0, "shared": 0, "one": 0}
+            with contextlib.suppress(psutil.Error):
                 for each in (one, *one.children(recursive=True)):
-                    held += each.memory_full_info().uss
-            except psutil.Error:
-                pass
-            most = max(most, held)
+                    info = each.memory_full_info()
+                    held["bytes"] += info.uss
+                    held["shared"] += getattr(info, "pss", info.uss)
+                    held["one"] = max(held["one"], info.rss)
+            for name, value in held.items():
+                most[name] = max(most[name], value)
             time.sleep(0.1)
 
     watcher = threading.Thread(target=look)
@@ -107,14 +115,52 @@ def watched(command: list[str]) -> dict[str, float]:
     watcher.join()
     if process.returncode:
         raise RuntimeError(f"{command} ended with {process.returncode}")
-    return json.loads(out.splitlines()[-1]) | {"bytes": most}
+    return json.loads(out.splitlines()[-1]) | most
+
+
+def compared(base: str, arms: list[str], megabytes: float, repeats: int) -> list[results.Result]:
+    """Run the arms in turns on so many megabytes of rows; print a line a turn, and the medians."""
+    found: dict[str, list[dict[str, float]]] = {arm: [] for arm in arms}
+    with tempfile.TemporaryDirectory() as name:
+        rows = Path(name) / "rows.jsonl"
+        print(f"{write_rows(rows, megabytes):,} rows, {rows.stat().st_size / 1e6:.0f} MB", flush=True)
+        for turn in range(repeats):
+            for arm in arms if turn % 2 == 0 else reversed(arms):
+                with tempfile.TemporaryDirectory() as folder:
+                    module = [sys.executable, "-m", "benchmarks.prepare", "--base", base]
+                    one = watched([*module, "--one", arm, str(rows), folder])
+                found[arm].append(one)
+                again = f", again {one['again']:.2f} s" if "again" in one else ""
+                print(
+                    f"{turn + 1} {arm:8} {one['seconds']:7.1f} s {one['tokens'] / 1e6:6.1f} M tokens"
+                    f" {one['bytes'] / 1e6:5.0f} MB USS {one['shared'] / 1e6:5.0f} MB PSS"
+                    f" {one['one'] / 1e6:5.0f} MB RSS of one{again}",
+                    flush=True,
+                )
+    names = {"phi-tui": "phi-tui", "plain": "datasets.map, 2 processes"}
+    size = f"preparing {megabytes:g} MB"
+
+    def of(figure: Callable[[dict[str, float]], float]) -> dict[str, list[float]]:
+        return {names[arm]: [figure(one) for one in found[arm]] for arm in arms}
+
+    made = [
+        results.Result(f"{size}, rows", "MB/s", of(lambda one: megabytes / one["seconds"])),
+        results.Result(f"{size}, tokens", "tokens/s", of(lambda one: one["tokens"] / one["seconds"])),
+        results.Result(f"{size}, USS", "MB", of(lambda one: one["bytes"] / 1e6), more_is_better=False),
+        results.Result(f"{size}, PSS", "MB", of(lambda one: one["shared"] / 1e6), more_is_better=False),
+    ]
+    if "phi-tui" in found:
+        again = [one["again"] for one in found["phi-tui"]]
+        made.append(results.Result(f"{size}, nothing changed", "s", {"phi-tui": again}, more_is_better=False))
+    print("\n".join(line for each in made for line in each.lines()))
+    return made
 
 
 def main() -> None:
     """Run the comparison and print a line an arm and turn, and the medians."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.prepare", description=__doc__)
     parser.add_argument("--base", required=True, help="folder whose tokenizer is used")
-    parser.add_argument("--megabytes", type=float, default=100)
+    parser.add_argument("--megabytes", type=float, nargs="+", default=[100])
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--arms", default="phi-tui,plain")
     parser.add_argument("--out", type=Path)
@@ -126,43 +172,9 @@ def main() -> None:
         print(json.dumps((ours if arm == "phi-tui" else plain)(base, Path(rows), Path(folder))))
         return
     arms = args.arms.split(",")
-    found: dict[str, list[dict[str, float]]] = {arm: [] for arm in arms}
-    with tempfile.TemporaryDirectory() as name:
-        rows = Path(name) / "rows.jsonl"
-        print(f"{write_rows(rows, args.megabytes):,} rows, {rows.stat().st_size / 1e6:.0f} MB", flush=True)
-        for turn in range(args.repeats):
-            for arm in arms if turn % 2 == 0 else reversed(arms):
-                with tempfile.TemporaryDirectory() as folder:
-                    command = [
-                        sys.executable,
-                        "-m",
-                        "benchmarks.prepare",
-                        "--base",
-                        base,
-                        "--one",
-                        arm,
-                        str(rows),
-                        folder,
-                    ]
-                    one = watched(command)
-                found[arm].append(one)
-                again = f", again {one['again']:.2f} s" if "again" in one else ""
-                print(
-                    f"{turn + 1} {arm:8} {one['seconds']:7.1f} s {one['tokens'] / 1e6:6.1f} M tokens"
-                    f" {one['bytes'] / 1e6:7.0f} MB{again}",
-                    flush=True,
-                )
-    names = {"phi-tui": "phi-tui", "plain": "datasets.map, 2 processes"}
-    rates = {names[arm]: [one["tokens"] / one["seconds"] for one in found[arm]] for arm in arms}
-    held = {names[arm]: [one["bytes"] / 1e6 for one in found[arm]] for arm in arms}
-    made = [
-        results.Result("preparing", "tokens/s", rates),
-        results.Result("preparing, memory", "MB", held, more_is_better=False),
-    ]
-    if "phi-tui" in found:
-        again = [one["again"] for one in found["phi-tui"]]
-        made.append(results.Result("preparing, nothing changed", "s", {"phi-tui": again}, more_is_better=False))
-    print("\n".join(line for each in made for line in each.lines()))
+    made: list[results.Result] = []
+    for megabytes in args.megabytes:
+        made += compared(base, arms, megabytes, args.repeats)
     if args.out:
         results.keep(made, args.out)
 

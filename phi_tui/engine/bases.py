@@ -54,10 +54,12 @@ def resolve(
     weights: bool = True,
     tokenizer: bool = True,
     on_progress: Callable[[str], None] | None = None,
+    check: Callable[[Path], None] | None = None,
 ) -> Base:
     """Return the base that `model` names as a local folder, downloaded or converted into `models` if need be.
 
-    Relative paths are relative to `root`.  `weights` and `tokenizer` say what must be there.  Raises
+    Relative paths are relative to `root`.  `weights` and `tokenizer` say what must be there; `check` looks at the
+    architecture of what stands there already in the place of `check_architecture`, which imports torch.  Raises
     InputError when the base does not exist, cannot be had, or is none that phi-tui trains.
     """
     name = model.base
@@ -92,7 +94,7 @@ def resolve(
         raise _missing(name, place)
     if base.kind != "hub" and model.revision not in ("", base.revision):
         raise InputError("only a base on the Hub has a revision", where="model.revision", fix='leave it empty: ""')
-    check_architecture(base.folder)
+    (check or check_architecture)(base.folder)
     if weights:
         _check_weights(base.folder)
     if tokenizer and not any((base.folder / file).is_file() for file in _TOKENIZER_FILES):

@@ -1,7 +1,7 @@
 """What the doctor learns of a data set while its rows go by: counts, duplicates, lengths, and a report.
 
-`Survey` watches one source; preparing a project and `phi-tui doctor FILE` both read through it, so that the
-two can never disagree about a row.  Of each row only its 16-byte key, its place and its length are kept.
+`Survey` watches one source for `phi-tui doctor FILE`.  Preparing a project (`gathering`) judges rows by the same
+functions, so that the two can never disagree about one, but keeps on the disk what is held in memory here.
 """
 
 from __future__ import annotations
@@ -16,14 +16,12 @@ from typing import Any
 
 from phi_tui.engine import labels
 from phi_tui.engine.formats import Detected, detect, normalise, remarks
+from phi_tui.engine.gathering import characters, written
 from phi_tui.engine.sources import Finding, Row, files_of, name_of, read
-from phi_tui.engine.split import row_key
 from phi_tui.engine.transforms import Counts
 from phi_tui.errors import InputError, PhiError
 from phi_tui.schema import Source
 
-_KEY = 16
-"""Bytes of a row's key."""
 _SAMPLE = 100
 """Rows looked at to tell the format."""
 _SAMPLE_ITEMS = 5000
@@ -105,7 +103,7 @@ class DataReport:
 
 
 class Survey:
-    """Watches the rows of one source and keeps, for each good one, its key, its place and its length."""
+    """Watches the rows of one source for `phi-tui doctor`; keeps key, place and length of each good one."""
 
     def __init__(self, name: str, role: str = "train") -> None:
         self.name, self.role = name, role
@@ -113,7 +111,6 @@ class Survey:
         self.detected: Detected | None = None
         self.read = self.duplicates = 0
         self.lengths = array("Q")
-        self._keys = bytearray()
         self._file_numbers = array("I")
         self._lines = array("Q")
         self._numbers: dict[str, int] = {}
@@ -123,14 +120,6 @@ class Survey:
     def kept(self) -> int:
         """Good rows so far."""
         return len(self._lines)
-
-    def keys(self) -> list[bytes]:
-        """Return the key of every good row, in order."""
-        return [bytes(self._keys[at : at + _KEY]) for at in range(0, len(self._keys), _KEY)]
-
-    def key(self, row: int) -> bytes:
-        """Return the key of one good row."""
-        return bytes(self._keys[row * _KEY : (row + 1) * _KEY])
 
     def place(self, row: int) -> tuple[str, int]:
         """Return file and line of one good row."""
@@ -148,21 +137,12 @@ class Survey:
         Raises InputError when the columns fit no format.
         """
         waiting = iter(items)
-        held: list[Row | Finding] = []
-        sample: list[dict[str, Any]] = []
-        for item in waiting:
-            held.append(item)
-            if isinstance(item, Row):
-                sample.append(item.fields)
-            if len(sample) == _SAMPLE or (sample and len(held) >= _SAMPLE_ITEMS):
-                break
-            if not sample and len(held) == _SAMPLE_ITEMS:  # nothing but findings: they need no format
-                for finding in held:
-                    self._hear(finding, tell)
-                held = []
-        detected: Detected | None = None
-        if sample:
-            detected = detect(sample, named=form, columns=dict(mapping or {}), where=self.name)
+
+        def early(findings: list[Row | Finding]) -> None:
+            for finding in findings:
+                self._hear(finding, tell)
+
+        held, detected = look(waiting, mapping, form, self.name, early)
         self.detected = detected
         for item in itertools.chain(held, waiting):
             if isinstance(item, Finding) or detected is None:
@@ -188,16 +168,15 @@ class Survey:
         number = self._numbers.setdefault(origin.file, len(self.files))  # a shuffle goes to and fro between files
         if number == len(self.files):
             self.files.append(origin.file)
-        key = row_key(row)
+        key = written(row)[1]
         first = self._first.setdefault(key, self.kept)
         if first != self.kept:
             self.duplicates += 1
             file, line = self.place(first)
             tell(Finding("warning", "duplicate", origin.file, origin.line, f"says the same as {file}:{line}"))
-        self._keys += key
         self._file_numbers.append(number)
         self._lines.append(origin.line)
-        self.lengths.append(_characters(row))
+        self.lengths.append(characters(row))
 
     def report(self, train: int, validation: int) -> SourceReport:
         """Return what was seen, with the rows that went to either side."""
@@ -218,35 +197,49 @@ class Survey:
         )
 
 
-def _characters(row: dict[str, Any]) -> int:
-    if "messages" in row:
-        return sum(len(message["content"]) for message in row["messages"])
-    return sum(len(value) for value in row.values() if isinstance(value, str))
+def look(
+    waiting: Iterator[Row | Finding],
+    mapping: Mapping[str, str] | None,
+    form: str,
+    name: str,
+    early: Callable[[list[Row | Finding]], None],
+) -> tuple[list[Row | Finding], Detected | None]:
+    """Take as many of the rows of a source as it needs to tell their format; return what was taken, and the format.
+
+    Findings by the thousand before any row go to `early` and are not returned.  Raises InputError when the columns fit
+    no format.
+    """
+    held: list[Row | Finding] = []
+    sample: list[dict[str, Any]] = []
+    for item in waiting:
+        held.append(item)
+        if isinstance(item, Row):
+            sample.append(item.fields)
+        if len(sample) == _SAMPLE or (sample and len(held) >= _SAMPLE_ITEMS):
+            break
+        if not sample and len(held) == _SAMPLE_ITEMS:  # nothing but findings: they need no format
+            early(held)
+            held = []
+    detected = detect(sample, named=form, columns=dict(mapping or {}), where=name) if sample else None
+    return held, detected
 
 
-def lengths(values: Iterable[int]) -> Lengths:
-    """Return median, 95th percentile (nearest rank) and maximum."""
-    ordered = sorted(values)
-    if not ordered:
+def lengths(counts: Mapping[int, int]) -> Lengths:
+    """Return median, 95th percentile (nearest rank) and maximum of lengths, given how often each occurs."""
+    rows = sum(counts.values())
+    if not rows:
         return Lengths()
-    last = len(ordered) - 1
-    return Lengths(ordered[min(last, len(ordered) // 2)], ordered[min(last, len(ordered) * 95 // 100)], ordered[-1])
+    return Lengths(at_rank(counts, rows // 2), at_rank(counts, rows * 95 // 100), max(counts))
 
 
-def in_both(train: Iterable[tuple[Survey, int]], validation: Iterable[tuple[Survey, int]], tell: Tell) -> int:
-    """Count validation rows that say the same as a training row, with a warning for each that names both."""
-    seen: dict[bytes, tuple[Survey, int]] = {}
-    for survey, row in train:
-        seen.setdefault(survey.key(row), (survey, row))
-    count = 0
-    for survey, row in validation:
-        twin = seen.get(survey.key(row))
-        if twin:
-            count += 1
-            (file, line), (other, at) = survey.place(row), twin[0].place(twin[1])
-            message = f"stands in training too, at {other}:{at}: its loss says nothing about new rows"
-            tell(Finding("warning", "in-both", file, line, message))
-    return count
+def at_rank(counts: Mapping[int, int], rank: int) -> int:
+    """Return the value at a rank, from 0, of values of which it is known how often each occurs; the last one beyond."""
+    value = 0
+    for value in sorted(counts):
+        rank -= counts[value]
+        if rank < 0:
+            break
+    return value
 
 
 def read_all(files: Sequence[Path], root: Path, dialect: Source | None = None) -> Iterator[Row | Finding]:
@@ -286,6 +279,6 @@ def examine(paths: list[Path], task: str = "") -> tuple[DataReport, list[Finding
         findings=dict(Counter(finding.code for finding in findings)),
         train_rows=sum(survey.kept for survey in surveys),
         validation_rows=0,
-        characters={"train": lengths(length for survey in surveys for length in survey.lengths)},
+        characters={"train": lengths(Counter(length for survey in surveys for length in survey.lengths))},
     )
     return report, findings

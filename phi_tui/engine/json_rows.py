@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from typing import Any, BinaryIO, cast
 
@@ -23,8 +23,17 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 def read_lines(file: BinaryIO, name: str) -> Iterator[Row | Finding]:
     """Yield the object on each line as a row, and a finding for each line that holds none."""
+    blank = yield from stretch(file, name)
+    yield from blank_lines(name, blank)
+
+
+def stretch(file: BinaryIO, name: str, number: int = 0, offset: int = 0) -> Generator[Row | Finding, None, int]:
+    """Yield what `read_lines` does of lines that have `number` lines of `offset` bytes before them.
+
+    Returns how many were empty.
+    """
     parser, blank = _Json(), 0
-    for item in lines(file, name):
+    for item in lines(file, name, number=number, offset=offset):
         if isinstance(item, Finding):
             yield item
             continue
@@ -41,7 +50,7 @@ def read_lines(file: BinaryIO, name: str) -> Iterator[Row | Finding]:
             yield Finding("error", "json", name, number, message, fix if stripped in ("{", "[") else "")
         else:
             yield from parser.row(value, name, number)
-    yield from blank_lines(name, blank)
+    return blank
 
 
 def read_array(file: BinaryIO, name: str) -> Iterator[Row | Finding]:

@@ -6,13 +6,15 @@ survives a row that is too long: the text is cut, not the template.
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Sequence
 from typing import Any
 
-from phi_tui.engine import ready
+from phi_tui.engine.arrow_files import schema
 from phi_tui.engine.labels import Labels
 from phi_tui.engine.render import Encoder, Segment, Template, TemplateMismatch, prompt
-from phi_tui.engine.rows import Finding
+from phi_tui.engine.token_rows import Made, Piece, RowTokens, lists, message, read
+from phi_tui.schema import Project
 
 
 def segments(row: dict[str, Any], template: Template, tokenizer: Any) -> list[Segment]:
@@ -45,55 +47,50 @@ def encode(encoder: Encoder, rows: Sequence[Sequence[Segment]], limit: int) -> l
     return out
 
 
-class LabelledPart(ready._Part):
-    """One part on its way to Arrow, with the column `label` in the place of trained tokens."""
+class LabelledTokens(RowTokens):
+    """The rows of a project that trains a head, with the column `label`: an id, a 0 or 1 a class, or a number."""
 
-    def __init__(self, labels: Labels, *given: Any) -> None:
-        super().__init__(*given)
+    def __init__(self, labels: Labels, project: Project, template: Template, tokenizer: Any) -> None:
+        super().__init__(project, template, tokenizer)
         self._labels = labels
+        self._kind = {"classification": "int32", "multi-label": "list<int8>", "regression": "float64"}[labels.task]
+        self.columns = {"input_ids": "list<int32>", "label": self._kind}
 
-    def writer(self, path: Any, datasets: Any) -> Any:
-        """An Arrow stream writer for int32 input_ids and the label: an id, a 0 or 1 a class, or a number."""
+    def make(self, piece: Piece) -> Made:
+        """Render, tokenise and check the rows of a piece."""
         import pyarrow
 
-        kinds = {
-            "classification": datasets.Value("int32"),
-            "multi-label": datasets.List(datasets.Value("int8")),
-            "regression": datasets.Value("float64"),
-        }
-        columns = {"input_ids": datasets.List(datasets.Value("int32")), "label": kinds[self._labels.task]}
-        self._schema = datasets.Features(columns).arrow_schema
-        return pyarrow.ipc.new_stream(str(path), self._schema)
-
-    def add(self, batch: list[tuple[dict[str, Any], str, int]], writer: Any) -> None:
-        """Render, tokenise and write one batch of (row, file, line)."""
-        import pyarrow
-
+        rows = read(piece)
+        made = Made(len(rows))
         rendered: list[list[Segment]] = []
-        kept: list[tuple[Any, str, int]] = []
-        for row, file, line in batch:
+        kept: list[tuple[Any, int]] = []
+        for place, row in enumerate(rows):
+            label = row.pop("label")
             try:
-                rendered.append(segments(row, self._template, self._tokenizer))
-                kept.append((row["label"], file, line))
+                rendered.append(segments(row, self.template, self.renderer))
+                kept.append((label, place))
             except TemplateMismatch as error:
-                self._find(Finding("error", "template", file, line, str(error)))
-            self._warn({key: value for key, value in row.items() if key != "label"}, file, line)
-        ids_out, labels_out = [], []
-        encoded = encode(self._encoder, rendered, self._data.max_length)
-        for (ids, cut), (label, file, line) in zip(encoded, kept, strict=True):
+                made.find(place, "error", "template", str(error))
+            self.looker.special(row, place, made)
+            self.looker.joint(row, place, made)
+        ids_out: list[bytes] = []
+        labels_out: list[Any] = []
+        for (ids, cut), (label, place) in zip(encode(self.encoder, rendered, self.data.max_length), kept, strict=True):
             if cut:
-                self._cut_rows += 1
-                self._cut_tokens += cut
-                self._find(Finding("info", "cut", file, line, f"{cut} of {cut + len(ids)} tokens cut off"))
+                made.cut_rows += 1
+                made.cut_tokens += cut
+                made.find(place, "info", "cut", f"{cut} of {cut + len(ids)} tokens cut off")
             if not ids:
-                self._untrained += 1
-                self._find(Finding("error", "no-token", file, line, "its text has no token"))
+                made.untrained += 1
+                made.find(place, "error", "no-token", "its text has no token")
                 continue
-            self._lengths.append(len(ids))
-            self._trained += 1
-            ids_out.append(ids)
+            made.lengths.append(len(ids))
+            made.trained += 1
+            ids_out.append(array("i", ids).tobytes())
             labels_out.append(self._labels.target(label))
         if ids_out:
-            types = self._schema.types
-            arrays = [pyarrow.array(ids_out, types[0]), pyarrow.array(labels_out, types[1])]
-            writer.write_batch(pyarrow.record_batch(arrays, schema=self._schema))
+            kind = schema(self.columns).types[1]
+            made.batch = message(
+                [lists(b"".join(ids_out), made.lengths, "int32"), pyarrow.array(labels_out, kind)], self.columns
+            )
+        return made

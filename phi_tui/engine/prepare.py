@@ -5,6 +5,8 @@ Each stage is skipped when its output already stands for the same inputs; what w
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import hashlib
 import json
 import time
@@ -14,10 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from phi_tui.atomic import settle, write_text
-from phi_tui.engine import bases, labels, loading, pretrain, raw, ready
+from phi_tui.engine import bases, labels, loading, pretrain, raw, ready, tokenising
 from phi_tui.engine.checkpoints import sha256
 from phi_tui.engine.render import Template, choose
 from phi_tui.engine.sources import Finding
+from phi_tui.engine.tokenising import Tokeniser, facts_from, facts_key
+from phi_tui.errors import InputError
 from phi_tui.run import lock
 from phi_tui.schema import Project
 from phi_tui.workspace import Workspace, make_folder
@@ -25,12 +29,11 @@ from phi_tui.workspace import Workspace, make_folder
 Say = Callable[..., None]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Prepared:
     """The base with its tokenizer, the template, the data report as plain tables, and the tokenised rows."""
 
     base: bases.Base
-    tokenizer: Any
     template: Template
     stops: tuple[int, ...]
     report: dict[str, Any]
@@ -39,6 +42,13 @@ class Prepared:
     """What the head is to learn, where the project trains one."""
     rows: Path = Path()
     """The folder of the split rows."""
+    loaded: Any = None
+    """The tokenizer, where preparing had to load it."""
+
+    @functools.cached_property
+    def tokenizer(self) -> Any:
+        """The base's tokenizer, loaded when it is first asked for: that takes torch and some seconds."""
+        return self.loaded if self.loaded is not None else loading.tokenizer(self.base.folder)
 
 
 def prepare(
@@ -59,6 +69,14 @@ def prepare(
     pretrain.check(project)
     new = pretrain.from_scratch(project)  # its base is made from the rows, so they come first
     say("phase", name="base", detail="a new one" if new else project.model.base)
+    rows, tokens = workspace.raw(project.name), pretrain.tokens_folder(project, workspace)
+    known = ready.kept_facts(tokens)
+
+    def check(folder: Path) -> None:
+        """Look at the architecture of the base, unless the tokens that stand were made with it or a crew will look."""
+        if facts_from(known, facts_key(folder)) is None and raw.size(project, root) < tokenising.WORTH:
+            bases.check_architecture(folder)
+
     base = None
     if not new:
         base = bases.resolve(
@@ -67,9 +85,8 @@ def prepare(
             workspace.models,
             weights=weights,
             on_progress=lambda text: say("phase", name="base", detail=text),
+            check=check,
         )
-    tokenizer = loading.tokenizer(base.folder) if base else None
-    rows, tokens = workspace.raw(project.name), pretrain.tokens_folder(project, workspace)
     make_folder(rows.parent)
     make_folder(tokens.parent)
     told = 0.0
@@ -81,41 +98,56 @@ def prepare(
             told = time.monotonic()
             say("phase", name="read", detail="waiting: another process prepares this project")
 
-    with lock(rows.parent / f".{project.name}.lock", f"preparing {project.name}", waiting=waiting):
+    with (
+        contextlib.ExitStack() as stack,
+        lock(rows.parent / f".{project.name}.lock", f"preparing {project.name}", waiting=waiting),
+    ):
         settle(rows.parent, rows.name)
         settle(tokens.parent, tokens.name)
+        tokeniser = stack.enter_context(Tokeniser(base.folder, known)) if base else None
         if raw.fresh(project, root, rows):
             say("phase", name="read", detail="unchanged, skipped")
         else:
+            if tokeniser:
+                tokeniser.expect(raw.size(project, root))
             say("phase", name="read", detail="reading the sources")
             raw.build(project, root, rows, on_finding=on_finding, on_progress=_paced(say, "read"))
         report = json.loads((rows / "report.json").read_text("utf-8"))
         hashed = data_hash(rows)
-        if base is None:
+        if base is None or tokeniser is None:
             base = pretrain.new_base(project, root, workspace, rows, hashed, say, weights=weights)
-            tokenizer = loading.tokenizer(base.folder)
-        stops = loading.stop_ids(base.folder, tokenizer)
-        template = choose(project.data.template, _format(report), tokenizer, stops)
+            tokeniser = stack.enter_context(Tokeniser(base.folder, known))
+        size = sum((rows / name).stat().st_size for name in ("train.jsonl", "validation.jsonl"))
+        try:
+            paced = _paced(say, "read")  # whoever listens may end it, and hears of rows that were read already
+            facts = tokeniser.facts(size, lambda: paced(report["train_rows"] + report["validation_rows"]))
+        except InputError:  # it is the base that is wrong, whatever else was done before that was known
+            say("phase", name="base", detail="its tokenizer cannot be loaded")
+            raise
+        template = choose(project.data.template, _format(report), facts, facts.stops)
         fingerprint, build = pretrain.token_stage(project)
         expected = fingerprint(project, hashed, ready.tokenizer_hash(base.folder), template)
-        known = labels.read(rows) if labels.has_head(project) else None
         made = ready.opened(tokens, expected)
         if made:
             say("phase", name="tokenise", detail="unchanged, skipped")
         else:
+            tokeniser.expect(size)
             say("phase", name="tokenise", detail="rendering and tokenising")
             made = build(
                 project,
                 rows,
                 tokens,
-                tokenizer,
+                tokeniser.loaded,
                 template,
                 data_hash=hashed,
                 expected=expected,
                 on_finding=on_finding,
                 on_progress=_paced(say, "tokenise"),
+                crew=tokeniser.crew,
+                facts=tokeniser.table(),
             )
-    return Prepared(base, tokenizer, template, stops, report, made, known, rows)
+        labelled = labels.read(rows) if labels.has_head(project) else None
+    return Prepared(base, template, facts.stops, report, made, labelled, rows, tokeniser.loaded)
 
 
 def data_hash(rows: Path) -> str:

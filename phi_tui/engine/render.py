@@ -9,10 +9,12 @@ with the answer, and taking the difference: stock templates mark nothing.
 from __future__ import annotations
 
 import hashlib
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from phi_tui.engine.known_words import KnownWords, suits
 from phi_tui.errors import Refusal
 
 INSTRUCTION = (
@@ -224,24 +226,64 @@ class Encoder:
         bare = list(tokenizer("", add_special_tokens=True)["input_ids"])
         starts = bool(bare) and bare[0] == tokenizer.bos_token_id
         self.prefix: list[int] = [bare[0]] if starts and template.name != "chat" else []
-        newline, joined = self._ids(["\n", "\na"])
-        self._lead = len(newline) if self._ids(["a"])[0] != joined[len(newline) :] else 0
+        self._direct = _is_direct(tokenizer)
+        self._words = (
+            KnownWords(tokenizer.backend_tokenizer) if self._direct and suits(tokenizer.backend_tokenizer) else None
+        )
+        newline, joined, alone = self._ids(["\n", "\na", "a"])
+        self._lead = len(newline) // 4 if alone != joined[len(newline) :] else 0
 
     def encode(self, rows: Sequence[Sequence[Segment]]) -> list[tuple[list[int], list[int]]]:
         """Return (input_ids, labels) for each row of segments; labels are -100 where nothing is trained."""
-        texts = [
-            ("\n" if self._lead and place else "") + segment.text for row in rows for place, segment in enumerate(row)
-        ]
-        encoded = iter(self._ids(texts))
         out: list[tuple[list[int], list[int]]] = []
-        for row in rows:
+        for parts in self.parts(rows):
             ids, labels = list(self.prefix), [-100] * len(self.prefix)
-            for place, segment in enumerate(row):
-                part = next(encoded)[self._lead if place else 0 :]
-                ids += part
-                labels += part if segment.trained else [-100] * len(part)
+            for part, trained in parts:
+                own = list(memoryview(part).cast("i"))
+                ids += own
+                labels += own if trained else [-100] * len(own)
             out.append((ids, labels))
         return out
 
-    def _ids(self, texts: list[str]) -> list[list[int]]:
-        return list(self._tokenizer(texts, add_special_tokens=False)["input_ids"]) if texts else []
+    def parts(self, rows: Sequence[Sequence[Segment]]) -> list[list[tuple[bytes, bool]]]:
+        """Return (token ids as int32, whether they are trained) for each segment of each row, without the prefix."""
+        texts = [
+            ("\n" if self._lead and place else "") + segment.text for row in rows for place, segment in enumerate(row)
+        ]
+        encoded, lead = iter(self._ids(texts)), 4 * self._lead
+        return [
+            [(next(encoded)[lead if place else 0 :], segment.trained) for place, segment in enumerate(row)]
+            for row in rows
+        ]
+
+    def _ids(self, texts: list[str]) -> list[bytes]:
+        """The ids of each text as int32, without those that the tokenizer puts around it."""
+        if not texts:
+            return []
+        if self._words and _plain(self._tokenizer):
+            return self._words.encode(texts)
+        if self._direct and _plain(self._tokenizer):
+            found = self._tokenizer.backend_tokenizer.encode_batch_fast(texts, add_special_tokens=False)
+            return [array("i", one.ids).tobytes() for one in found]
+        return [array("i", one).tobytes() for one in self._tokenizer(texts, add_special_tokens=False)["input_ids"]]
+
+
+def _is_direct(tokenizer: Any) -> bool:
+    """Whether a tokenizer's ids are those of the library underneath: its class changes nothing about encoding."""
+    from transformers import PreTrainedTokenizerFast
+
+    if not isinstance(tokenizer, PreTrainedTokenizerFast):
+        return False
+    kind = type(tokenizer)
+    same = all(getattr(kind, name) is getattr(PreTrainedTokenizerFast, name) for name in ("__call__", "_encode_plus"))
+    return same and not hasattr(tokenizer, "_switch_to_input_mode")
+
+
+def _plain(tokenizer: Any) -> bool:
+    """Whether it neither cuts nor fills texts and takes special tokens as its class would; others may have used it."""
+    backend = tokenizer.backend_tokenizer
+    return (
+        backend.truncation is None
+        and backend.padding is None
+        and backend.encode_special_tokens == tokenizer.split_special_tokens
+    )

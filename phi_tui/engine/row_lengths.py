@@ -17,6 +17,7 @@ from phi_tui.engine.prepare import Prepared
 from phi_tui.engine.ready import Tokens
 from phi_tui.engine.render import Encoder, segments
 from phi_tui.engine.rows_on_disk import Place, place_of
+from phi_tui.engine.traced import Renderer
 from phi_tui.schema import Project
 
 MAX_AGAIN = 20_000
@@ -53,7 +54,7 @@ def lengths(
     full = [place for place, length in enumerate(found) if length >= least]
     if len(full) > MAX_AGAIN:
         return found, False
-    encoder = Encoder(prepared.tokenizer, prepared.template)
+    encoder, renderer = Encoder(prepared.tokenizer, prepared.template), Renderer(prepared.tokenizer)
     wanted = set(full)
     with (
         open(raw / f"{part}.jsonl", encoding="utf-8") as texts,
@@ -65,11 +66,9 @@ def lengths(
         while batch := list(itertools.islice(rows, _BATCH)):
             check()
             if prepared.labels:
-                rendered = [label_segments(row, prepared.template, prepared.tokenizer) for row in batch]
+                rendered = [label_segments(row, prepared.template, renderer) for row in batch]
             else:
-                rendered = [
-                    segments(row, prepared.template, prepared.tokenizer, project.data.train_on) for row in batch
-                ]
+                rendered = [segments(row, prepared.template, renderer, project.data.train_on) for row in batch]
             again += [len(ids) for ids, _ in encoder.encode(rendered)]
     for number, length in zip(full, again, strict=True):
         found[number] = length

@@ -24,11 +24,17 @@ def field_of(row: dict[str, Any]) -> str:
 
 
 def shortened(
-    row: dict[str, Any], limit: int, encoder: Encoder, template: Template, tokenizer: Any, train_on: str
+    row: dict[str, Any],
+    limit: int,
+    encoder: Encoder,
+    template: Template,
+    tokenizer: Any,
+    train_on: str,
+    renderer: Any = None,
 ) -> tuple[list[int], list[int]] | None:
     """Return (input_ids, labels) of a row with so much of its source that it has at most `limit` tokens.
 
-    None where it is longer even without any.
+    None where it is longer even without any.  `renderer` renders in the tokenizer's place.
     """
     field = field_of(row)
     text = str(row.get(field) or "")
@@ -36,7 +42,7 @@ def shortened(
     keep = len(ends)
     for attempt in range(_ATTEMPTS):
         kept = text[: ends[keep - 1]].rstrip() if keep else ""
-        ids, labels = encoder.encode([segments({**row, field: kept}, template, tokenizer, train_on)])[0]
+        ids, labels = encoder.encode([segments({**row, field: kept}, template, renderer or tokenizer, train_on)])[0]
         over = len(ids) - limit
         if over <= 0:
             return ids, labels

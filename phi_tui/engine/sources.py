@@ -27,7 +27,10 @@ from phi_tui.engine.text_rows import read_text
 from phi_tui.errors import InputError
 from phi_tui.schema import Source
 
-__all__ = ["SUFFIXES", "Finding", "Row", "files_of", "hub_name", "name_of", "read", "read_hub"]
+__all__ = [
+    "SUFFIXES", "Finding", "Row", "checked", "files_of", "hub_name", "is_lines", "name_of", "read", "read_hub",
+    "unreadable",
+]  # fmt: skip
 
 _READERS: dict[str, Callable[[BinaryIO, str], Iterator[Row | Finding]]] = {
     ".jsonl": read_lines,
@@ -78,7 +81,7 @@ def files_of(source: Source, root: Path) -> list[Path]:
             fix=f"files ending in {', '.join(SUFFIXES)} are read",
         )
     for file in files:
-        _check(file, name_of(file, root), source.encoding)
+        checked(file, name_of(file, root), source.encoding)
     return files
 
 
@@ -97,9 +100,9 @@ def read(path: Path, name: str = "", dialect: Source | None = None) -> Iterator[
     name = name or str(path)
     suffix = _suffix(path)
     encoding = dialect.encoding if dialect and suffix != ".parquet" else ""
-    unreadable = _check(path, name, encoding)
-    if unreadable:
-        yield unreadable
+    broken = checked(path, name, encoding)
+    if broken:
+        yield broken
         return
     found = False
     try:
@@ -113,7 +116,7 @@ def read(path: Path, name: str = "", dialect: Source | None = None) -> Iterator[
         found = True
         yield _bad_gzip(name, error)
     except OSError as error:
-        raise InputError(f"cannot be read: {_reason(error)}", where=name) from None
+        raise unreadable(error, name) from None
     if not found:
         raise InputError("holds no row", where=name, fix="take it out of data.sources, or put rows into it")
 
@@ -148,7 +151,17 @@ def _below(folder: Path) -> Iterator[Path]:
                 yield path
 
 
-def _check(path: Path, name: str, encoding: str = "") -> Finding | None:
+def is_lines(path: Path) -> bool:
+    """Whether a file holds one JSON object a line, and is not packed."""
+    return _suffix(path) in (".jsonl", ".ndjson") and not path.name.lower().endswith(".gz")
+
+
+def unreadable(error: OSError, name: str) -> InputError:
+    """Return what to say where reading a file failed."""
+    return InputError(f"cannot be read: {_reason(error)}", where=name)
+
+
+def checked(path: Path, name: str, encoding: str = "") -> Finding | None:
     """Raise InputError unless the first bytes of `path` fit its name; return what else bars reading it."""
     if not _suffix(path):
         raise InputError(

@@ -14,23 +14,26 @@ import hashlib
 import itertools
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from phi_tui.atomic import folder as atomic_folder
 from phi_tui.atomic import write_text
-from phi_tui.engine.ready import Ready, Tokens
-from phi_tui.engine.render import Encoder, Template, TemplateMismatch, segments
+from phi_tui.engine.arrow_files import schema
+from phi_tui.engine.crew import Alone, Crew
+from phi_tui.engine.ready import Origins, Ready, Tokens
+from phi_tui.engine.render import Template
 from phi_tui.engine.sources import Finding
+from phi_tui.engine.token_rows import Made, Piece, pieces
+from phi_tui.engine.tokenising import Worker
 from phi_tui.errors import Refusal
 from phi_tui.schema import Project
 
 STAGE_VERSION = 1
 SHARD_TOKENS = 16_000_000
 """Tokens after which a shard is closed: 128 MB, some ten seconds of work."""
-_BATCH = 1000
 _NOTE = "phi-tui.json"
 _SHOWN = 5
 
@@ -92,12 +95,15 @@ def build(
     expected: str,
     on_finding: Callable[[Finding], None] | None = None,
     on_progress: Callable[[int], None] | None = None,
+    crew: Crew | None = None,
+    facts: dict[str, Any] | None = None,
 ) -> Ready:
     """Pack `raw`/{train,validation}.jsonl into blocks at `target`, whole or not at all.
 
     Training keeps full blocks alone (one shorter one where there is no full one), validation its last, shorter one
-    too.  Raises Refusal for rows that cannot be rendered unless data.skip_bad, and when no block is left; whatever else
-    ends it leaves the shards, from which the next call goes on.
+    too.  A `crew` tokenises in the place of `tokenizer`; `facts` are kept beside the tokens.  Raises Refusal for rows
+    that cannot be rendered unless data.skip_bad, and when no block is left; whatever else ends it leaves the shards,
+    from which the next call goes on.
     """
     shards = target.with_name(f".{target.name}.shards")
     parts = _kept(shards, expected)
@@ -111,8 +117,10 @@ def build(
         if on_progress:
             on_progress(sum(part.rows for part in parts.values()))
 
+    workers = crew or Alone(Worker(tokenizer))
+    columns, _ = workers.all("begin", True, project, template, raw)
     for name, part in parts.items():
-        maker = _Packer(project, shards, name, part, tokenizer, template, on_finding or (lambda finding: None))
+        maker = _Packer(shards, name, part, length, schema(columns), workers, on_finding or (lambda finding: None))
         maker.run(raw, note, progress)
     bad = sum(part.bad for part in parts.values())
     if bad and not project.data.skip_bad:
@@ -126,7 +134,8 @@ def build(
     counts = {name: part.counts(length) for name, part in parts.items()}
     if not counts["train"].rows:
         raise Refusal("no text is left to train on", fix="phi-tui doctor FILE says what is wrong with each row")
-    _join(shards, parts, target, {"fingerprint": expected, "data_hash": data_hash, "template": template.name})
+    about = {"fingerprint": expected, "data_hash": data_hash, "template": template.name, "tokenizer": facts or {}}
+    _join(shards, parts, target, about)
     shutil.rmtree(shards, ignore_errors=True)
     return Ready(target, expected, data_hash, counts["train"], counts["validation"])
 
@@ -136,74 +145,79 @@ class _Packer:
 
     def __init__(
         self,
-        project: Project,
         shards: Path,
         name: str,
         part: _Part,
-        tokenizer: Any,
-        template: Template,
+        length: int,
+        kinds: Any,
+        workers: Crew | Alone,
         find: Callable[[Finding], None],
     ) -> None:
-        import datasets
-
-        column = datasets.List(datasets.Value("int32"))
-        self._schema = datasets.Features({"input_ids": column, "labels": column}).arrow_schema
-        self._train_on = project.data.train_on
-        self._length = block_length(project)
+        self._schema, self._length = kinds, length
         self._shards, self._name, self._part = shards, name, part
-        self._tokenizer, self._template, self._find = tokenizer, template, find
-        self._encoder = Encoder(tokenizer, template)
-        self._special = tuple(str(token) for token in tokenizer.all_special_tokens if token)
+        self._workers, self._find = workers, find
 
     def run(self, raw: Path, note: Callable[[], None], progress: Callable[[], None]) -> None:
         """Pack what is not packed yet, shard by shard; `note` writes down how far it has come, `progress` tells it."""
         import pyarrow
 
         part = self._part
-        batches = _batches(raw / f"{self._name}.jsonl", raw / f"{self._name}.origins", part.rows)
-        while not part.done:
-            before = part.tokens
-            path = self._shards / f"{self._name}-{part.shards:05d}.arrow"
-            with pyarrow.ipc.new_stream(str(path), self._schema) as writer:
-                # A batch without rows: a shard that stays empty is a data set all the same.
-                writer.write_table(self._schema.empty_table())
-                for batch in batches:
-                    self._add(batch, writer)
-                    progress()
-                    if part.tokens - before >= SHARD_TOKENS:
-                        break
-                else:
-                    self._end(writer)
-                    part.done = True
-            part.shards += 1
-            note()
+        rows = raw / f"{self._name}.jsonl"
+        # Shards end where pieces do, so an unfinished preparation goes on with a whole piece.
+        self._seen = 0
+        left = itertools.dropwhile(self._is_done, pieces(rows))
+        with Origins(raw / f"{self._name}.origins") as origins:
+            origins.skip(part.rows)
+            every = self._workers.each("make", left, progress)
+            while not part.done:
+                before = part.tokens
+                path = self._shards / f"{self._name}-{part.shards:05d}.arrow"
+                with pyarrow.ipc.new_stream(str(path), self._schema) as writer:
+                    # A batch without rows: a shard that stays empty is a data set all the same.
+                    writer.write_table(self._schema.empty_table())
+                    for made in every:
+                        self._tell(made, origins)
+                        self._add(made, writer)
+                        progress()
+                        if part.tokens - before >= SHARD_TOKENS:
+                            break
+                    else:
+                        self._end(writer)
+                        part.done = True
+                part.shards += 1
+                note()
 
-    def _add(self, batch: list[tuple[dict[str, Any], str, int]], writer: Any) -> None:
-        """Render and tokenise one batch of (row, file, line), and write the blocks that are full."""
-        import numpy
+    def _is_done(self, piece: Piece) -> bool:
+        """Whether the rows of a piece are in blocks already; called for each piece from the first on."""
+        self._seen += piece[3]
+        return self._seen <= self._part.rows
 
-        rendered = []
-        for row, file, line in batch:
-            self._look_for_special(row, file, line)
-            try:
-                rendered.append(segments(row, self._template, self._tokenizer, self._train_on))
-            except TemplateMismatch as error:
-                self._find(Finding("error", "template", file, line, str(error)))
+    def _tell(self, made: Made, origins: Origins) -> None:
+        """Tell what was found in a piece, and note the rows that are left out."""
+
+        def find(finding: Finding) -> None:
+            self._find(finding)
+            if finding.severity == "error":
                 self._part.bad += 1
                 if len(self._part.shown) < _SHOWN:
-                    self._part.shown.append(f"{file}:{line}: {error}")
-        ids, labels = list(self._part.ids), list(self._part.labels)
-        for row_ids, row_labels in self._encoder.encode(rendered):
-            ids += row_ids
-            labels += row_labels
-        self._part.rows += len(batch)
+                    self._part.shown.append(f"{finding.file}:{finding.line}: {finding.message}")
+
+        origins.tell(made, find)
+
+    def _add(self, made: Made, writer: Any) -> None:
+        """Put the tokens of a piece behind those that are left over, and write the blocks that are full."""
+        import numpy
+
+        new = numpy.frombuffer(made.batch, dtype=numpy.int32).reshape(2, -1)
+        old = numpy.asarray([self._part.ids, self._part.labels], dtype=numpy.int32)
+        ids, labels = numpy.concatenate([old, new], axis=1)
+        self._part.rows += made.rows
         step = self._length - 1
         full = max(0, (len(ids) - 1) // step)
         if full:
             places = numpy.arange(self._length) + step * numpy.arange(full)[:, None]
-            tokens, marks = numpy.asarray(ids, dtype=numpy.int32), numpy.asarray(labels, dtype=numpy.int32)
-            self._write(tokens[places], marks[places], writer)
-        self._part.ids, self._part.labels = ids[full * step :], labels[full * step :]
+            self._write(ids[places], labels[places], writer)
+        self._part.ids, self._part.labels = ids[full * step :].tolist(), labels[full * step :].tolist()
 
     def _end(self, writer: Any) -> None:
         """Deal with the tokens behind the last full block; the first of them stands in that block already."""
@@ -238,14 +252,6 @@ class _Packer:
             for values, kind in zip((ids, labels), self._schema.types, strict=True)
         ]
         writer.write_batch(pyarrow.record_batch(columns, schema=self._schema))
-
-    def _look_for_special(self, row: dict[str, Any], file: str, line: int) -> None:
-        own = [value for value in row.values() if isinstance(value, str)]
-        own += [message["content"] for message in row.get("messages", ())]
-        for token in self._special:
-            if any(token in text for text in own):
-                message = f"holds the model's special token {token} in its own text"
-                self._find(Finding("warning", "special-token", file, line, message))
 
 
 def _kept(shards: Path, expected: str) -> dict[str, _Part]:
@@ -284,15 +290,3 @@ def _join(shards: Path, parts: dict[str, _Part], target: Path, note: dict[str, A
         longest = max(part.longest for part in parts.values())
         note |= {name: asdict(part.counts(longest)) for name, part in parts.items()}
         write_text(staged / _NOTE, json.dumps(note, indent=1))
-
-
-def _batches(rows: Path, origins: Path, skip: int) -> Iterator[list[tuple[dict[str, Any], str, int]]]:
-    """Yield lists of (row, file, line), from row `skip` on."""
-    with open(rows, encoding="utf-8") as lines, open(origins, encoding="utf-8") as places:
-        pairs = itertools.islice(zip(lines, places, strict=True), skip, None)
-        while batch := list(itertools.islice(pairs, _BATCH)):
-            out = []
-            for text, place in batch:
-                name, _, line = place.rstrip("\n").rpartition("\t")
-                out.append((json.loads(text), json.loads(name), int(line)))
-            yield out

@@ -16,9 +16,13 @@ MAX_LINE = 8 * 1024 * 1024
 """Longest line, and longest CSV field, in bytes: far beyond any context window, and small enough to hold."""
 
 
-def lines(file: BinaryIO, name: str, *, keep_broken: bool = False) -> Iterator[tuple[int, str] | Finding]:
-    """Yield (line number, text) for each line, or a finding in its place; both with `keep_broken`."""
-    number = offset = 0
+def lines(
+    file: BinaryIO, name: str, *, keep_broken: bool = False, number: int = 0, offset: int = 0
+) -> Iterator[tuple[int, str] | Finding]:
+    """Yield (line number, text) for each line, or a finding in its place; both with `keep_broken`.
+
+    `number` lines of `offset` bytes stand before the first one.
+    """
     while raw := file.readline(MAX_LINE + 1):
         number += 1
         start, offset = offset, offset + len(raw)

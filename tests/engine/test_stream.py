@@ -9,7 +9,7 @@ import pytest
 import tiny_bases
 
 from phi_tui import project
-from phi_tui.engine import ready, stream
+from phi_tui.engine import ready, stream, token_rows
 from phi_tui.engine.render import choose
 from phi_tui.engine.unigram import counts, unigram
 from phi_tui.errors import InputError, Refusal
@@ -110,7 +110,7 @@ def test_a_block_is_no_longer_than_max_length(tmp_path: Path, tokenizer: Any) ->
 def test_an_interrupted_preparation_goes_on_behind_its_last_shard_to_the_same_blocks(
     tmp_path: Path, tokenizer: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stream, "_BATCH", 5)
+    monkeypatch.setattr(token_rows, "_ROWS", 5)
     monkeypatch.setattr(stream, "SHARD_TOKENS", 100)
     rows, held_out = texts(60), texts(30)
     whole = build(tmp_path / "whole", tokenizer, rows, held_out)
@@ -139,7 +139,7 @@ def test_shards_of_other_rows_are_not_gone_on_with(
     tmp_path: Path, tokenizer: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(stream, "SHARD_TOKENS", 1)
-    monkeypatch.setattr(stream, "_BATCH", 5)
+    monkeypatch.setattr(token_rows, "_ROWS", 5)
 
     def interrupt(done: int) -> None:
         if done >= 20:
