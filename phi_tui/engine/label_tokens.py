@@ -13,7 +13,7 @@ from typing import Any
 from phi_tui.engine.arrow_files import schema
 from phi_tui.engine.labels import Labels
 from phi_tui.engine.render import Encoder, Segment, Template, TemplateMismatch, prompt
-from phi_tui.engine.token_rows import Made, Piece, RowTokens, lists, message, read
+from phi_tui.engine.token_rows import CHECKED, Made, Piece, RowTokens, lists, message, read
 from phi_tui.schema import Project
 
 
@@ -73,6 +73,10 @@ class LabelledTokens(RowTokens):
                 made.find(place, "error", "template", str(error))
             self.looker.special(row, place, made)
             self.looker.joint(row, place, made)
+        for text, (_, place) in zip(rendered, kept, strict=True):
+            if place % CHECKED == 0:
+                plain = segments(rows[place], self.template, self.tokenizer)
+                self.check(plain, text, self.encoder.parts([text])[0])
         ids_out: list[bytes] = []
         labels_out: list[Any] = []
         for (ids, cut), (label, place) in zip(encode(self.encoder, rendered, self.data.max_length), kept, strict=True):

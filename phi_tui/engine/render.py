@@ -221,15 +221,15 @@ class Encoder:
     stretch that space is kept out by encoding it after a newline.
     """
 
-    def __init__(self, tokenizer: Any, template: Template) -> None:
+    def __init__(self, tokenizer: Any, template: Template, *, plain: bool = False) -> None:
+        """`plain` asks the tokenizer for whole texts, whatever it is made of."""
         self._tokenizer = tokenizer
         bare = list(tokenizer("", add_special_tokens=True)["input_ids"])
         starts = bool(bare) and bare[0] == tokenizer.bos_token_id
         self.prefix: list[int] = [bare[0]] if starts and template.name != "chat" else []
         self._direct = _is_direct(tokenizer)
-        self._words = (
-            KnownWords(tokenizer.backend_tokenizer) if self._direct and suits(tokenizer.backend_tokenizer) else None
-        )
+        by_word = self._direct and not plain and suits(tokenizer.backend_tokenizer)
+        self._words = KnownWords(tokenizer.backend_tokenizer) if by_word else None
         newline, joined, alone = self._ids(["\n", "\na", "a"])
         self._lead = len(newline) // 4 if alone != joined[len(newline) :] else 0
 
@@ -250,10 +250,19 @@ class Encoder:
         texts = [
             ("\n" if self._lead and place else "") + segment.text for row in rows for place, segment in enumerate(row)
         ]
-        encoded, lead = iter(self._ids(texts)), 4 * self._lead
+        return self._cut(self._ids(texts), rows)
+
+    def plainly(self, row: Sequence[Segment]) -> list[tuple[bytes, bool]]:
+        """Return the same for one row, of whole texts and by the tokenizer's own class."""
+        texts = [("\n" if self._lead and place else "") + segment.text for place, segment in enumerate(row)]
+        found = self._tokenizer(texts, add_special_tokens=False)["input_ids"] if texts else []
+        return self._cut([array("i", one).tobytes() for one in found], [row])[0]
+
+    def _cut(self, encoded: Sequence[bytes], rows: Sequence[Sequence[Segment]]) -> list[list[tuple[bytes, bool]]]:
+        """Put the ids of all segments back into rows."""
+        each, lead = iter(encoded), 4 * self._lead
         return [
-            [(next(encoded)[lead if place else 0 :], segment.trained) for place, segment in enumerate(row)]
-            for row in rows
+            [(next(each)[lead if place else 0 :], segment.trained) for place, segment in enumerate(row)] for row in rows
         ]
 
     def _ids(self, texts: list[str]) -> list[bytes]:

@@ -8,6 +8,7 @@ the pieces together; here a row is known by its place in its piece.
 from __future__ import annotations
 
 import json
+import os
 from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -19,6 +20,7 @@ from phi_tui.engine.arrow_files import schema
 from phi_tui.engine.render import Encoder, Segment, Template, TemplateMismatch, segments
 from phi_tui.engine.rows import Finding
 from phi_tui.engine.traced import Renderer
+from phi_tui.errors import Refusal
 from phi_tui.schema import Project
 
 Piece = tuple[str, int, int, int]
@@ -27,6 +29,9 @@ _ROWS = 1000
 _BYTES = 4 << 20
 """Where a piece ends, whichever comes first: some 20 MB in memory on their way to tokens."""
 _BLOCK = 1 << 20
+CHECKED = 200
+"""One row in so many is rendered and tokenised once more as the libraries do it by themselves, from end to end: the
+short ways are exact by what they are made of, and this would show if they were not."""
 _UNTRAINED = array("i", [-100]).tobytes()
 
 
@@ -118,8 +123,9 @@ class RowTokens:
     def __init__(self, project: Project, template: Template, tokenizer: Any) -> None:
         self.data = project.data
         self.template, self.tokenizer = template, tokenizer
-        self.renderer = Renderer(tokenizer)
-        self.encoder = Encoder(tokenizer, template)
+        plain = bool(os.environ.get("PHI_TUI_PLAIN_ROWS"))
+        self.renderer = tokenizer if plain else Renderer(tokenizer)
+        self.encoder = Encoder(tokenizer, template, plain=plain)
         self.looker = Looker(template, tokenizer)
 
     def make(self, piece: Piece) -> Made:
@@ -138,7 +144,9 @@ class RowTokens:
             self.looker.joint(row, place, made)
         ids_out: list[bytes] = []
         labels_out: list[bytes] = []
-        for parts, place in zip(self.encoder.parts(rendered), places, strict=True):
+        for text, parts, place in zip(rendered, self.encoder.parts(rendered), places, strict=True):
+            if place % CHECKED == 0:
+                self.check(self.plainly(rows[place]), text, parts)
             ids, labels = self._row(parts, rows[place], place, made)
             if ids:
                 ids_out.append(ids)
@@ -147,6 +155,21 @@ class RowTokens:
             columns = (lists(b"".join(column), made.lengths, "int32") for column in (ids_out, labels_out))
             made.batch = message(list(columns), self.columns)
         return made
+
+    def plainly(self, row: dict[str, Any]) -> list[Segment]:
+        """Render a row without any short way."""
+        return segments(row, self.template, self.tokenizer, self.data.train_on)
+
+    def check(self, plain: list[Segment], text: list[Segment], parts: list[tuple[bytes, bool]]) -> None:
+        """Hold a row's text and ids against its text as the tokenizer's own class renders it, and that text's ids.
+
+        Raises Refusal where they differ.
+        """
+        if plain != text or self.encoder.plainly(plain) != parts:
+            raise Refusal(
+                "a row came out otherwise than its template and tokenizer give it; nothing was prepared",
+                fix="set PHI_TUI_PLAIN_ROWS=1, which is slower and takes no short way, and report this base",
+            )
 
     def _row(self, parts: list[tuple[bytes, bool]], row: dict[str, Any], place: int, made: Made) -> tuple[bytes, bytes]:
         """Return a row's ids and labels as int32, both empty where it cannot be trained on."""
@@ -221,7 +244,11 @@ class FlatTokens(RowTokens):
             except TemplateMismatch as error:
                 made.find(place, "error", "template", str(error))
         prefix = (array("i", self.encoder.prefix).tobytes(), False)
-        stretches = [part for parts in self.encoder.parts(rendered) for part in (prefix, *parts)]
+        encoded = self.encoder.parts(rendered)
+        if len(rendered) == len(rows):
+            for place in range(0, len(rows), CHECKED):
+                self.check(self.plainly(rows[place]), rendered[place], encoded[place])
+        stretches = [part for parts in encoded for part in (prefix, *parts)]
         ids = b"".join([part for part, _ in stretches])
         labels = b"".join([part if trained else _UNTRAINED * (len(part) // 4) for part, trained in stretches])
         made.batch = ids + labels
