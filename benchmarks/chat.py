@@ -17,19 +17,6 @@ from benchmarks import own, results
 QUESTION = "What is a golden ratio, and where does it appear in nature?"
 
 
-def an_adapter(base: str, folder: Path) -> Path:
-    """Write an adapter whose weights are not zero."""
-    import torch
-
-    torch.manual_seed(0)
-    model = own.adapted(base)
-    for name, weight in model.named_parameters():
-        if "lora_B" in name:
-            torch.nn.init.normal_(weight, std=0.002)
-    model.save_pretrained(str(folder))
-    return folder
-
-
 def bare(base: str) -> Any:
     """The base in bfloat16."""
     import torch
@@ -57,7 +44,7 @@ def main() -> None:
     base = str(Path(args.base).absolute())
     tokenizer = AutoTokenizer.from_pretrained(base)
     with tempfile.TemporaryDirectory() as name:
-        folder = an_adapter(base, Path(name))
+        folder = own.an_adapter(base, Path(name))
         library = PeftModel.from_pretrained(bare(base), str(folder)).eval()
         on = adapters.Adapted(bare(base))
         voice = on.put_on(adapters.read(folder, on.model), where=str(folder))

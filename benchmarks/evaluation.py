@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks import results, texts, training
+from benchmarks import own, results, texts, training
 
 ARMS = ("phi-tui", "Trainer.evaluate", "Trainer.evaluate, bf16_full_eval")
 
@@ -51,7 +51,6 @@ def trainers(model: Any, data: Any, folder: Path, full: bool) -> tuple[float, fl
 
 def ours(model: Any, data: Any, precision: str) -> tuple[float, float]:
     """(seconds, loss) of phi-tui's evaluation."""
-    from benchmarks import own
     from phi_tui.engine import batching, evaluate, memory, packed_llama  # noqa: F401  not timed, as nobody's imports are
 
     started = time.perf_counter()
@@ -93,20 +92,6 @@ def one(arm: str, base: str, place: Path) -> dict[str, Any]:
     return {"seconds": seconds, "loss": loss, "before": before, "peak": watch.highest()}
 
 
-def an_adapter(base: str, folder: Path) -> None:
-    """Write an adapter whose weights are not zero."""
-    import torch
-
-    from benchmarks import own
-
-    torch.manual_seed(0)
-    model = own.adapted(base)
-    for name, weight in model.named_parameters():
-        if "lora_B" in name:
-            torch.nn.init.normal_(weight, std=0.002)
-    model.save_pretrained(str(folder))
-
-
 def main() -> None:
     """Run the comparison and print a line a turn and the medians."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.evaluation", description=__doc__)
@@ -127,7 +112,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as name:
             training.rows(base, kind, Path(name), 1, args.steps)
             place = Path(name) / "0"
-            an_adapter(base, place / "adapter")
+            own.an_adapter(base, place / "adapter")
             bf16 = json.loads((place / "tokens.json").read_text("utf-8"))["precision"] == "bf16"
             arms = [arm for arm in ARMS if bf16 or "bf16" not in arm]
             found: dict[str, list[dict[str, Any]]] = {arm: [] for arm in arms}

@@ -105,3 +105,16 @@ def evaluated(model: Any, data: Any, precision: str) -> Any:
     autocast = (lambda: torch.autocast("cpu", dtype=torch.bfloat16)) if precision == "bf16" else contextlib.nullcontext
     way = our_way(model, precision=precision)
     return evaluate(model, data, batching=way, token_budget=EVAL_TOKENS["cpu"], autocast=autocast)
+
+
+def an_adapter(base: str, folder: Path) -> Path:
+    """Write an adapter whose weights are not zero, and return its folder."""
+    import torch
+
+    torch.manual_seed(0)
+    model = adapted(base)
+    for name, weight in model.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(weight, std=0.002)
+    model.save_pretrained(str(folder))
+    return folder

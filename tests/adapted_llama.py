@@ -49,3 +49,11 @@ def gradients(model: Any) -> dict[str, Any]:
     found = {name: weight.grad.clone() for name, weight in model.named_parameters() if weight.grad is not None}
     model.zero_grad()
     return found
+
+
+def assert_same_gradients(model: Any, wanted: dict[str, Any]) -> None:
+    """Hold a model's gradients against others, and clear them."""
+    found = gradients(model)
+    assert found.keys() == wanted.keys()
+    for name, grad in wanted.items():
+        assert torch.allclose(found[name], grad, rtol=1e-4, atol=1e-5 * float(grad.abs().max())), name
