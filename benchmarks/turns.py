@@ -1,12 +1,16 @@
 """What the app costs the training beside it, measured on one run: its own work is stopped and goes on by turns.
 
 No two processes are compared and the turns are short, so that what else the machine does falls on both.  The pace is
-read off the times in the journal, half a second after each change; an app's start-up is left out.
+read off the times in the journal, half a second after each change; an app's start-up is left out.  A turn is longer
+than two redraws are apart.  Beside the pace stands what threads of the trainer waited for a core, of which the system
+keeps count and into which other virtual machines on the same processor do not play.  What those take is known too:
+the ratio is told as it is, and for turns that lose as much to them (least squares over differences within rounds).
 """
 
 from __future__ import annotations
 
 import json
+import os
 import signal
 import statistics
 import sys
@@ -18,6 +22,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
+import numpy as np
 import psutil
 from terminal import Terminal, environment, phi_tui
 
@@ -32,11 +37,14 @@ _LONG_RUN = ("train.epochs=400.0", "train.samples=0", "train.evaluate=false")
 _WARM_UP = 40
 """Steps before the first turn."""
 
-Window = tuple[str, float, float, float]
-"""alone or attached, when (seconds since the epoch) it began and ended, and the seconds of a core the app spent."""
+Window = tuple[str, float, float, float, float, float]
+"""alone or attached, when (seconds since the epoch) it began and ended, the seconds of a core the app spent, the
+seconds that threads of the trainer's process waited for a core while they could have run, and those that other virtual
+machines took from this one's cores.
+"""
 
 
-def attached_in_turns(folder: Path, rounds: int = 40, seconds: float = 4.0) -> dict[str, Any]:
+def attached_in_turns(folder: Path, rounds: int = 40, seconds: float = 10.5) -> dict[str, Any]:
     """The pace of a background run while an attached app is put to sleep and woken by turns."""
     place = Workspace(folder)
     place.prepare()
@@ -57,14 +65,15 @@ def attached_in_turns(folder: Path, rounds: int = 40, seconds: float = 4.0) -> d
         def sleeps(yes: bool) -> None:
             terminal.process.send_signal(signal.SIGSTOP if yes else signal.SIGCONT)
 
-        windows = list(_turns(sleeps, rounds, seconds, spent))
+        trainer = found.holder() or 0
+        windows = list(_turns(sleeps, rounds, seconds, spent, lambda: _waited(trainer)))
         terminal.press("ctrl+q")
         terminal.end()
     found.ask("quit")
     return _compared(found, windows)
 
 
-def here_in_turns(folder: Path, rounds: int = 40, seconds: float = 4.0) -> dict[str, Any]:
+def here_in_turns(folder: Path, rounds: int = 40, seconds: float = 10.5) -> dict[str, Any]:
     """The pace of a run inside the app while all else of the app (drawing, following, looking at runs) stands still."""
     place = Workspace(folder)
     place.prepare()
@@ -79,31 +88,62 @@ def here_in_turns(folder: Path, rounds: int = 40, seconds: float = 4.0) -> dict[
     return _compared(run.listed(place)[0], [tuple(one) for one in json.loads(told.read_text())])
 
 
-def _turns(sleeps: Callable[[bool], None], rounds: int, seconds: float, spent: Callable[[], float]) -> Iterator[Window]:
+def _turns(
+    sleeps: Callable[[bool], None],
+    rounds: int,
+    seconds: float,
+    spent: Callable[[], float],
+    waited: Callable[[], float],
+) -> Iterator[Window]:
     for number in range(rounds):
         for arm in ("alone", "attached") if number % 2 == 0 else ("attached", "alone"):
             sleeps(arm == "alone")
             time.sleep(0.5)
-            began, before = time.time(), spent()
+            began, before, idle, stolen = time.time(), spent(), waited(), _stolen()
             time.sleep(seconds)
-            yield arm, began, time.time(), spent() - before
+            yield arm, began, time.time(), spent() - before, waited() - idle, _stolen() - stolen
     sleeps(False)
+
+
+def _waited(process: int) -> float:
+    """Seconds that a process's threads have waited for a core so far: the second figure of Linux's `schedstat`."""
+    tasks = Path(f"/proc/{process}/task").iterdir()
+    return sum(int((task / "schedstat").read_text().split()[1]) for task in tasks) / 1e9
+
+
+def _stolen() -> float:
+    return float(getattr(psutil.cpu_times(), "steal", 0.0))
 
 
 def _compared(found: run.Run, windows: list[Window]) -> dict[str, Any]:
     times = [event["time"] for event in journal.read(found.journal) if event["kind"] == "step"]
     paces: dict[str, list[float]] = {"alone": [], "attached": []}
-    for arm, began, ended, _ in windows:
+    for arm, began, ended, *_ in windows:
         within = [one for one in times if began <= one <= ended]
         paces[arm].append((len(within) - 1) / (within[-1] - within[0]))
-    attached = [window for window in windows if window[0] == "attached"]
+    of = {arm: [window for window in windows if window[0] == arm] for arm in paces}
+    lasted = {arm: sum(ended - began for _, began, ended, *_ in one) for arm, one in of.items()}
     ratios = [b / a for a, b in zip(paces["alone"], paces["attached"], strict=True)]
     return {
         "steps_per_second": {arm: statistics.mean(one) for arm, one in paces.items()},
         "ratio_median": statistics.median(ratios), "ratio_mean": statistics.mean(ratios),
         "standard_error": statistics.stdev(ratios) / len(ratios) ** 0.5,
-        "share_of_a_core": sum(used for *_, used in attached) / sum(ended - began for _, began, ended, _ in attached),
+        "as_much_stolen": _as_much_stolen(ratios, of),
+        "share_of_a_core": sum(window[3] for window in of["attached"]) / lasted["attached"],
+        "waited_for_a_core": {arm: sum(window[4] for window in one) / lasted[arm] for arm, one in of.items()},
+        "stolen": {arm: sum(window[5] for window in one) / lasted[arm] for arm, one in of.items()},
     }  # fmt: skip
+
+
+def _as_much_stolen(ratios: list[float], of: dict[str, list[Window]]) -> dict[str, float]:
+    """The ratio of paces where the turns of a round lose as much to other machines, and its standard error."""
+    shares = {arm: np.array([window[5] / (window[2] - window[1]) for window in one]) for arm, one in of.items()}
+    more = shares["attached"] - shares["alone"]
+    given, wanted = np.column_stack([np.ones(len(more)), more]), np.log(ratios)
+    found, *_ = np.linalg.lstsq(given, wanted)
+    left = wanted - given @ found
+    spread = left @ left / (len(ratios) - 2) * np.linalg.pinv(given.T @ given)[0, 0]
+    return {"ratio": float(np.exp(found[0])), "standard_error": float(spread**0.5), "slope": float(found[1])}
 
 
 def _steps(one: run.Run) -> int:
@@ -144,7 +184,7 @@ def main(file: Path, told: Path, rounds: int, seconds: float) -> None:
         while app.follow is None or _steps(app.follow.run) < _WARM_UP:
             time.sleep(0.2)
         time.sleep(3.0)
-        told.write_text(json.dumps(list(_turns(_Stopped(app), rounds, seconds, spent))))
+        told.write_text(json.dumps(list(_turns(_Stopped(app), rounds, seconds, spent, lambda: _waited(os.getpid())))))
         app.follow.run.ask("quit")
         app.call_later(app.exit)
 

@@ -24,11 +24,11 @@ from phi_tui.run import Run, State
 REDRAW_SECONDS = 1.0
 """Steps are drawn this often at the most, and a run that is over as it was found is looked at as often."""
 
-LATEST_SECONDS = 3.0
+LATEST_SECONDS = 5.0
 """Steps are drawn after this at the latest, however slow drawing is."""
 
-REDRAW_SHARE = 0.005
-"""Of one core, what drawing steps may take.  A redraw takes some 10 ms, and a step on the CPU waits for the one of its
+REDRAW_SHARE = 0.004
+"""Of one core, what drawing steps may take.  A redraw takes 10 to 25 ms, and a step on the CPU waits for the one of its
 threads that loses them: at one redraw a second a background run of the demo lost 4%.
 """
 
@@ -143,8 +143,9 @@ class Follow:
 
 
 def _is_news(event: Event) -> bool:
-    """Whether an event is told at once: all but steps, and how far a phase has come."""
-    return event["kind"] != "step" and not (event["kind"] == "phase" and "done" in event)
+    """Whether an event is told at once: all but steps, checkpoints (small runs write one every few seconds), and how
+    far a phase has come."""
+    return event["kind"] not in ("step", "checkpoint") and not (event["kind"] == "phase" and "done" in event)
 
 
 def clock_of_this_thread() -> Callable[[], float]:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from phi_tui.engine import loss, shared_prefix
+from phi_tui.engine import loss, mapped, shared_prefix
 from phi_tui.engine.labels import Labels
 from phi_tui.errors import Refusal
 from phi_tui.schema import Project
@@ -180,9 +180,7 @@ def choose(
         raise Refusal(f"rows cannot be packed here: {why}", fix='set train.packing = "auto"')
     if why:
         return Batching(pad_id, labels, why=why)
-    from phi_tui.engine.packed_llama import PackedLlama
-
-    return Batching(pad_id, packed=True, fused=PackedLlama(model))
+    return Batching(pad_id, packed=True, fused=_fused(model))
 
 
 def unfit(
@@ -212,6 +210,17 @@ def unfit(
     from phi_tui.engine import packed_llama
 
     return packed_llama.unfit(model)
+
+
+def _fused(model: Any) -> PackedLlama:
+    """What computes a model's packs; weights that it copies side by side leave the mapped file that they came from."""
+    from phi_tui.engine.packed_llama import PackedLlama
+
+    before = mapped.places(model)
+    made = PackedLlama(model)
+    left = before.keys() - mapped.places(model).keys()
+    mapped.let_go((address, before[address]) for address in left)
+    return made
 
 
 def _flash(model: Any) -> bool:
