@@ -13,7 +13,7 @@ import pytest
 import walking
 
 from phi_tui import ahead, journal
-from phi_tui.follow import Follow
+from phi_tui.follow import LATEST_SECONDS, Follow
 from phi_tui.run import Run
 from phi_tui.run_list import RunList
 from phi_tui.workspace import Workspace
@@ -45,7 +45,7 @@ def test_a_follower_sees_steps_and_the_end(tmp_path: Path) -> None:
 
 
 def _spoken(one: Run, spent: Callable[[], float], seconds: float) -> list[float]:
-    """When a follower spoke within so many seconds in which a step came every other millisecond."""
+    """When a follower spoke within so many seconds of a step every other millisecond, and a checkpoint now and then."""
     told: list[float] = []
     follow = Follow(one, lambda: told.append(time.monotonic()), spent)
     _until(follow.caught_up.is_set)
@@ -54,6 +54,8 @@ def _spoken(one: Run, spent: Callable[[], float], seconds: float) -> list[float]
     while time.monotonic() - began < seconds:
         step += 1
         book.write("step", step=step, steps=9999, epoch=1.0, loss=1.0, lr=1e-3, tokens=1, tokens_per_second=1.0)
+        if step % 100 == 0:
+            book.write("checkpoint", step=step, path=f"checkpoints/step-{step}")
         time.sleep(0.002)
     follow.close()
     book.close()
@@ -70,7 +72,8 @@ def test_a_follower_speaks_at_most_once_a_second_however_fast_steps_come(tmp_pat
 def test_where_drawing_is_slow_a_follower_speaks_less_often_but_not_too_seldom(tmp_path: Path) -> None:
     one = walking.a_run(tmp_path, end="none")
     handle = one.take()
-    spoken = _spoken(one, itertools.count().__next__, 3.9)  # a whole second is spent from one look to the next
+    # A whole second is spent from one look to the next.
+    spoken = _spoken(one, itertools.count().__next__, LATEST_SECONDS + 0.9)
     os.close(handle)
     assert len(spoken) == 1
 
