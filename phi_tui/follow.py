@@ -86,10 +86,12 @@ class Follow:
             self._ahead.close()
 
     def _work(self) -> None:
+        if self.live:
+            machine.sample(self.run.holder() or None)  # shares of a CPU are counted from one look to the next
         read = self._ahead.result(self.store) if self._ahead is not None else 0
         follower = Follower(self.run.journal, read)
         self._catch_up(follower)
-        sampled = -math.inf
+        sampled = time.monotonic()
         waiting = False  # whether something is known that was not told yet
         while not self._closed.is_set():
             pid = self.run.holder()
@@ -118,6 +120,8 @@ class Follow:
             if time.monotonic() > self._told + REDRAW_SECONDS:
                 self._changed()
                 self._told = time.monotonic()
+        if self.live:
+            self.load = machine.sample(self.run.holder() or None)
         self.caught_up.set()
         self._tell()
 

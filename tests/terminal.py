@@ -101,10 +101,12 @@ class Terminal:
 
     def resize(self, columns: int, rows: int, *, tell: bool = True) -> None:
         """Change the terminal's size, as a person does with a window."""
-        fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
-        if tell:
-            with self._lock:
+        size = struct.pack("HHHH", rows, columns, 0, 0)
+        with self._lock:  # the kernel tells the program, whose answer must find a screen of that size
+            if tell:
                 self.screen.resize(rows, columns)
+            fcntl.ioctl(self.master, termios.TIOCSWINSZ, size)
+        if tell:
             os.killpg(self.process.pid, signal.SIGWINCH)
 
     def stop_reading(self) -> None:

@@ -33,6 +33,7 @@ def test_a_follower_sees_steps_and_the_end(tmp_path: Path) -> None:
     follow = Follow(one, lambda: told.append(time.monotonic()))
     _until(follow.caught_up.is_set)
     assert follow.state == "running" and follow.snapshot().step == 40
+    assert follow.load is not None
     book = journal.Journal(one.journal)
     book.write("step", step=41, steps=50, epoch=4.1, loss=0.1, lr=1e-3, grad_norm=1.0, tokens=1, tokens_per_second=1.0)
     _until(lambda: follow.snapshot().step == 41)
