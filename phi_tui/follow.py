@@ -121,7 +121,8 @@ class Follow:
                 self._changed()
                 self._told = time.monotonic()
         if self.live:
-            self.load = machine.sample(self.run.holder() or None)
+            # A share counted over the moment since the first look would mean nothing.
+            self.load = replace(machine.sample(self.run.holder() or None), process_cpu=None)
         self.caught_up.set()
         self._tell()
 
