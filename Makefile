@@ -6,6 +6,9 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DEMO := demo-workspace
 
+# Where the shell forbids it, every process would compile the package anew: a quarter of a second for each trainer.
+export PYTHONDONTWRITEBYTECODE :=
+
 .PHONY: demo test test-slow bench profile lint format clean
 
 demo: $(STAMP)

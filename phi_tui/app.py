@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
+import importlib
 import os
 import signal
 import tempfile
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +24,7 @@ from textual.binding import Binding
 from textual.messages import ExitApp
 from textual.screen import Screen
 from textual.theme import Theme
+from textual.widget import AwaitMount
 
 from phi_tui import preferences, terminal
 from phi_tui.child import Child
@@ -30,6 +33,8 @@ from phi_tui.run import Run
 from phi_tui.run_list import Glance, RunList
 from phi_tui.safe_text import clean
 from phi_tui.session import Session
+from phi_tui.sheet import Sheet
+from phi_tui.themes import GOLDEN, THEMES
 from phi_tui.widgets.guide_bar import STEPS
 from phi_tui.widgets.messages import Flawed, RunChanged, RunsSeen
 from phi_tui.widgets.nav_bar import SCREENS, NavBar
@@ -41,31 +46,6 @@ if TYPE_CHECKING:
     from phi_tui.launch import Here
 
 _STYLES = Path(__file__).parent / "styles"
-
-GOLDEN = Theme(
-    name="golden",
-    primary="#d9a441",
-    secondary="#8fb8a8",
-    accent="#f2c76e",
-    warning="#e0a030",
-    error="#e0635a",
-    success="#8fbf6b",
-    foreground="#ece4d4",
-    background="#12100c",
-    surface="#1a1712",
-    panel="#26211a",
-    dark=True,
-    variables={"footer-key-foreground": "#f2c76e", "input-selection-background": "#d9a441 35%"},
-)
-
-THEMES = {
-    "golden": "golden",
-    "dark": "textual-dark",
-    "light": "textual-light",
-    "ansi-dark": "ansi-dark",
-    "ansi-light": "ansi-light",
-}
-"""The themes offered, by the name a person sees, and what the library calls them."""
 
 _WATCH_SECONDS = 2.0
 _INSPECTOR_SECONDS = 30.0
@@ -116,6 +96,7 @@ class PhiApp(App[int]):
         """
         # Under NO_COLOR the library greys its own colours, which are colours still; as native ones it drops them.
         super().__init__(ansi_color=True if os.environ.get("NO_COLOR") is not None else None)
+        self.stylesheet = Sheet(variables=self.get_css_variables())
         self.session = session
         self.guiding = guiding
         self.start_on = start_on
@@ -131,6 +112,8 @@ class PhiApp(App[int]):
         self.follow: Follow | None = None
         """The run that the Train screen shows, if any."""
         self._ended = True
+        self._shown: set[str] = set()
+        self._at_once = False
         self._run_list = RunList()
         self._watching = threading.Event()
         self._look_now = threading.Event()
@@ -154,13 +137,9 @@ class PhiApp(App[int]):
     def on_mount(self) -> None:
         """Show the first screen and begin to look at the workspace's runs."""
         for name, _ in SCREENS:
-            self.add_mode(name, _maker(name))
-        if self.attach_to is not None:
-            self.watch_run(self.attach_to, self._ahead)
-        else:
-            self.switch_mode(self.start_on)
-        self._watching.set()
-        threading.Thread(target=self._watch, name="runs of the workspace", daemon=True).start()
+            self.add_mode(name, self._maker(name))
+        # Not yet: until all that is mounted now is ready, nothing is drawn, and what was drawn would be drawn again.
+        self.call_later(self._first_screen)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGHUP, signal.SIGTERM):
             # Off the main thread (a test's pilot may be) there are no signals to handle.
@@ -173,9 +152,25 @@ class PhiApp(App[int]):
         if self._preferences.keys:  # to know all bindings every screen is imported, which takes half a second
             threading.Thread(target=self._check_keys, name="keys.toml", daemon=True).start()
 
+    def _first_screen(self) -> None:
+        if self.attach_to is not None:
+            self.watch_run(self.attach_to, self._ahead)
+        else:
+            self.switch_mode(self.start_on)
+        self.call_after_refresh(self._painted)
+
+    def _painted(self) -> None:
+        """The first picture is there; only now is there time for what it did not need."""
+        gc.freeze()
+        gc.enable()
+        self._watching.set()
+        threading.Thread(target=self._watch, name="runs of the workspace", daemon=True).start()
+
     def _check_keys(self) -> None:
         """A thread: bindings of keys.toml that do not exist are named."""
-        unknown = preferences.without(self._preferences, set(self._preferences.keys) - binding_ids())
+        from phi_tui import bound
+
+        unknown = preferences.without(self._preferences, set(self._preferences.keys) - bound.ids(PhiApp.BINDINGS))
         for flaw in unknown.flaws[len(self._preferences.flaws) :]:
             self.post_message(Flawed(flaw))
 
@@ -208,6 +203,20 @@ class PhiApp(App[int]):
         """Jump to a screen."""
         if self.current_mode != name:
             self.switch_mode(name)
+
+    def switch_mode(self, mode: str) -> AwaitMount:
+        """Show a screen; drawing waits only for one that is made meanwhile, while another is to be seen."""
+        self._at_once = not self._shown or mode in self._shown
+        self._shown.add(mode)
+        try:
+            return super().switch_mode(mode)
+        finally:
+            self._at_once = False
+
+    def delay_update(self, delay: float = 0.05) -> None:
+        """Draw nothing for `delay` seconds; the library asks for it whenever another screen is shown."""
+        if not self._at_once:
+            super().delay_update(delay)
 
     def go(self, name: str) -> None:
         """Jump to a screen; what screens call."""
@@ -413,37 +422,19 @@ class PhiApp(App[int]):
             return self._preferences.theme
         return "ansi-dark" if self.console.color_system == "standard" else "golden"
 
+    def _maker(self, name: str) -> Callable[[], Screen[Any]]:
+        """Return a function that imports a screen when it is first shown."""
+
+        def make() -> Screen[Any]:
+            made = importlib.import_module(f"phi_tui.screens.{name}").SCREEN()
+            made.fit(self.size)
+            return made
+
+        return make
+
     def _keep_theme(self, theme: Theme) -> None:
         with contextlib.suppress(OSError):
             preferences.keep_theme(theme.name)
-
-
-def _maker(name: str) -> Any:
-    """Return a function that imports a screen when it is first shown."""
-
-    def make() -> Screen[Any]:
-        import importlib
-
-        module = importlib.import_module(f"phi_tui.screens.{name}")
-        return module.SCREEN()
-
-    return make
-
-
-def binding_ids() -> set[str]:
-    """The ids of all bindings of the app, its screens and its widgets."""
-    import importlib
-    import pkgutil
-
-    from phi_tui import screens, widgets
-
-    found = {binding.id for binding in PhiApp.BINDINGS if isinstance(binding, Binding)}
-    for package in (screens, widgets):
-        for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
-            for thing in vars(importlib.import_module(module.name)).values():
-                for binding in vars(thing).get("BINDINGS", ()) if isinstance(thing, type) else ():
-                    found.add(getattr(binding, "id", None))
-    return {name for name in found if name}
 
 
 def run_app(

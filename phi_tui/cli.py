@@ -91,10 +91,10 @@ def _top(given: list[str]) -> int:
     if args.start and not args.project:
         raise InputError("--start goes with PROJECT.toml")
     if _on_a_terminal():
-        from phi_tui.app import run_app
+        from phi_tui.start import the_app
 
         where = "train" if args.start else "home"
-        return run_app(args.workspace, args.project, start_on=where, autostart=args.start)
+        return the_app()(args.workspace, args.project, start_on=where, autostart=args.start)
     if args.project:
         raise InputError("the app needs a terminal", fix=f"without one: phi-tui --replay {args.project}")
     from phi_tui.overview import overview
@@ -123,13 +123,13 @@ def _demo(parser: argparse.ArgumentParser, given: list[str]) -> int:
         args.headless or args.json or args.dry_run or args.resume or args.resume_as or args.locked or args.overrides
     )
     if not headless and _on_a_terminal():
-        from phi_tui.app import run_app
         from phi_tui.demo import bring
+        from phi_tui.start import the_app
         from phi_tui.workspace import Workspace, default_root
 
         place = Workspace((args.workspace or default_root()).expanduser().absolute())
         place.prepare()
-        return run_app(place.root, bring(place), start_on="train")
+        return the_app()(place.root, bring(place), start_on="train")
     from phi_tui.demo import run_demo
 
     return run_demo(_options(args))
@@ -290,9 +290,9 @@ def _attach(parser: argparse.ArgumentParser, given: list[str]) -> int:
         found = run.find(place_of(args.workspace), args.run)
         reading = ahead.begin(found.journal)  # while the app is loaded and comes up
 
-        from phi_tui.app import run_app
+        from phi_tui.start import the_app
 
-        return run_app(args.workspace, attach=found, ahead=reading)
+        return the_app()(args.workspace, attach=found, ahead=reading)
     from phi_tui.overview import attach
 
     return attach(args.run, args.workspace)

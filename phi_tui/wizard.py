@@ -162,10 +162,10 @@ def _guided(args: argparse.Namespace, options: Options) -> int:
     made = _project(args, place, file)
     place.prepare()
     project.save(made, file)
-    from phi_tui.app import run_app
+    from phi_tui.start import the_app
 
     first = "model" if not args.base else "data" if not args.dataset else "hparams"
-    return run_app(place.root, file, guiding=True, start_on=first)
+    return the_app()(place.root, file, guiding=True, start_on=first)
 
 
 def _free_name(place: Workspace) -> str:

@@ -25,9 +25,10 @@ from typing import Any
 from textual.pilot import Pilot
 
 from phi_tui import run
-from phi_tui.app import THEMES, PhiApp
+from phi_tui.app import PhiApp
 from phi_tui.demo import bring, held_out
 from phi_tui.session import Session
+from phi_tui.themes import THEMES
 from phi_tui.workspace import Workspace
 
 PICTURES = Path(__file__).parent.parent / "docs" / "pictures"

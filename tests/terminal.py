@@ -176,8 +176,9 @@ def phi_tui(*given: object) -> list[str]:
 
 
 def environment(folder: Path, **more: str) -> dict[str, str]:
-    """An environment like an SSH session's, with the app's settings in `folder`."""
-    kept = {key: value for key, value in os.environ.items() if not key.startswith(("PHI_TUI", "TEXTUAL", "NO_COLOR"))}
+    """An environment like an SSH session's, with the app's settings in `folder`; modules are compiled once."""
+    other = ("PHI_TUI", "TEXTUAL", "NO_COLOR", "PYTHONDONTWRITEBYTECODE")
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(other)}
     return kept | {
         "TERM": "xterm-256color",
         "COLORTERM": "truecolor",

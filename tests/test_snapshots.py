@@ -25,11 +25,12 @@ from textual.widgets import Input, TextArea
 from walking import shows, until
 
 from phi_tui import phi, project
-from phi_tui.app import THEMES, PhiApp
+from phi_tui.app import PhiApp
 from phi_tui.child import OnReply, Reply
 from phi_tui.machine import Device, Machine
 from phi_tui.run import Run
 from phi_tui.session import Session
+from phi_tui.themes import THEMES
 from phi_tui.workspace import Workspace
 
 NOW = 1_767_268_800.0

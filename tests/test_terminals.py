@@ -12,7 +12,7 @@ import pytest
 import walking
 from terminal import Terminal, environment, phi_tui
 
-from phi_tui.app import GOLDEN
+from phi_tui.themes import GOLDEN
 
 pytestmark = pytest.mark.slow  # real terminals or whole trainings: minutes on two cores
 

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Vertical
+from textual.geometry import Size
 from textual.screen import Screen
-from textual.widgets import Footer, Static
+from textual.widgets import Static
 
 from phi_tui.child import Child, Reply
 from phi_tui.safe_text import clean
 from phi_tui.widgets.guide_bar import GuideBar
+from phi_tui.widgets.key_line import KeyLine
 from phi_tui.widgets.messages import Found, Replied
 from phi_tui.widgets.nav_bar import NavBar
 
@@ -50,6 +52,11 @@ class Frame(Screen[None]):
     composed = False
     """Whether the screen's widgets are there."""
 
+    def fit(self, size: Size) -> None:
+        """Take the classes of the app's size before the first layout; the library gives them after it, as a second."""
+        for cells, steps in ((size.width, self.HORIZONTAL_BREAKPOINTS), (size.height, self.VERTICAL_BREAKPOINTS)):
+            self.add_class(max((at, name) for at, name in steps if at <= cells)[1], update=False)
+
     def on_mount(self) -> None:
         """The widgets are there."""
         self.composed = True
@@ -60,7 +67,7 @@ class Frame(Screen[None]):
         yield GuideBar()
         with Vertical(id="body"):
             yield from self.body()
-        yield Footer(show_command_palette=False)
+        yield KeyLine()
 
     def body(self) -> ComposeResult:
         """The screen's own widgets."""

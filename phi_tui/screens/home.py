@@ -16,7 +16,7 @@ from textual.containers import Horizontal, Vertical
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
-from phi_tui import figures, machine
+from phi_tui import figures
 from phi_tui.run_list import Glance
 from phi_tui.safe_text import clean
 from phi_tui.screens.frame import Frame
@@ -26,6 +26,7 @@ from phi_tui.widgets.home_rows import project_row, run_row
 from phi_tui.widgets.messages import Found
 
 if TYPE_CHECKING:
+    from phi_tui.machine import Machine
     from phi_tui.schema import Project
 
 _RUNS_SHOWN = 12
@@ -78,7 +79,12 @@ you talk to it. For your own data: **n** makes a project, then 2 (base), 3 (data
     def on_mount(self) -> None:
         """Look at the workspace and the machine."""
         self.query_one("#projects").focus()
-        self.find_out("machine", lambda: machine.machine(_existing(self.phi.session.workspace.root)))
+        self.call_after_refresh(lambda: self.find_out("machine", self._look_at_machine))
+
+    def _look_at_machine(self) -> Machine:
+        from phi_tui.machine import machine
+
+        return machine(_existing(self.phi.session.workspace.root))
 
     def show_project(self, project: Project | None) -> None:
         """Read the project files again."""
@@ -229,7 +235,7 @@ _WELCOME = Text.assemble(
 )
 
 
-def _machine(found: machine.Machine, root: Path) -> Text:
+def _machine(found: Machine, root: Path) -> Text:
     """What this machine has, in lines."""
     text = Text()
     for device in found.devices:

@@ -159,7 +159,8 @@ A gated base wants its licence accepted on its page on the Hub, and your token i
         self.query_one("#model-heads", Static).update(Content.styled(heads(width), "dim"))
 
     def on_model_bases_pointed(self, event: ModelBases.Pointed) -> None:
-        """Show the highlighted base."""
+        """Show the highlighted base; where the list was filled anew, its lines may be shorter by a scrollbar."""
+        self._show_heads()
         self._show_detail()
 
     # What threads and child processes find out
