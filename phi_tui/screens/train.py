@@ -12,7 +12,7 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Container, Horizontal, Vertical
-from textual.widgets import Button, ContentSwitcher, RichLog, Static
+from textual.widgets import Button, ContentSwitcher, Static
 
 from phi_tui import figures, launch
 from phi_tui.follow import Follow
@@ -26,7 +26,7 @@ from phi_tui.widgets.load_panel import LoadPanel
 from phi_tui.widgets.messages import Found, Replied, RunChanged
 from phi_tui.widgets.preflight_panel import PreflightPanel
 from phi_tui.widgets.run_charts import RunCharts
-from phi_tui.widgets.run_log import show_log
+from phi_tui.widgets.run_log import RunLog
 from phi_tui.widgets.run_outcome import RunOutcome
 from phi_tui.widgets.run_status import RunStatus
 from phi_tui.widgets.sample_list import SampleList
@@ -72,7 +72,6 @@ is a value that was not finite.
         super().__init__()
         self._request = 0
         self._planned = ""
-        self._logged: Line | None = None
         self._told_end = ""
         self.starting = False
 
@@ -86,7 +85,7 @@ is a value that was not finite.
                 with Container(id="middle"):
                     yield RunCharts()
                 with Horizontal(id="panes"):
-                    yield RichLog(id="log", markup=False, wrap=True, max_lines=600, auto_scroll=True)
+                    yield RunLog()
                     yield SampleList(id="said")
                     yield LoadPanel(id="load")
 
@@ -185,8 +184,7 @@ is a value that was not finite.
         """Another run is followed from now on."""
         if not self.query(RunCharts):
             return  # not composed yet: on_mount comes here again
-        self._logged = None
-        self.query_one("#log", RichLog).clear()
+        self.query_one(RunLog).fresh()
         self.query_one(RunCharts).show_store(self.follow.store if self.follow else None)
 
     def _draw(self) -> None:
@@ -204,7 +202,7 @@ is a value that was not finite.
         )
         self.query_one(RunOutcome).show(follow.state, shot, follow.printed)
         self.query_one(RunCharts).draw(shot)
-        self._logged = show_log(self.query_one("#log", RichLog), shot.log, self._logged)
+        self.query_one(RunLog).show(shot.log)
         said, load = self.query_one(SampleList), self.query_one(LoadPanel)
         if said.display:
             said.show(shot.samples)
