@@ -2,7 +2,7 @@
 
 It reads files and nothing else, so it follows a run of another process, of another terminal, or of this process
 alike, and the run never waits for it.  What is drawn for it is paid by whoever trains on the same cores, so how often
-it speaks of mere progress follows from what a redraw takes; a new phase, an evaluation, a warning or an end is told
+it speaks of mere progress follows from what a redraw takes; a phase before the first step, a warning or an end is told
 at once.
 """
 
@@ -14,10 +14,11 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
-from phi_tui import last_words, machine
+from phi_tui import last_words, machine, skimmed
 from phi_tui.ahead import Ahead, begin
 from phi_tui.errors import PhiError
 from phi_tui.journal import Event, Follower
+from phi_tui.machine import cores
 from phi_tui.metrics import MetricStore, Phase, Snapshot
 from phi_tui.run import Run, State
 
@@ -27,9 +28,10 @@ REDRAW_SECONDS = 1.0
 LATEST_SECONDS = 5.0
 """Steps are drawn after this at the latest, however slow drawing is."""
 
-REDRAW_SHARE = 0.004
-"""Of one core, what drawing steps may take.  A redraw takes 10 to 25 ms, and a step on the CPU waits for the one of its
-threads that loses them: at one redraw a second a background run of the demo lost 4%.
+REDRAW_SHARE = 0.002 * cores()
+"""Of one core, what drawing steps may take: a fifth of a per cent of all.  A redraw takes 10 to 25 ms, and a step on
+the CPU waits for the one of its threads that loses them: at one redraw a second a background run of the demo on two
+cores lost 4%.
 """
 
 _NEWS_SECONDS = 0.5
@@ -88,7 +90,7 @@ class Follow:
     def _work(self) -> None:
         if self.live:
             machine.sample(self.run.holder() or None)  # shares of a CPU are counted from one look to the next
-        read = self._ahead.result(self.store) if self._ahead is not None else 0
+        read = self._read_ahead()
         follower = Follower(self.run.journal, read)
         self._catch_up(follower)
         sampled = time.monotonic()
@@ -112,6 +114,17 @@ class Follow:
                 self._tell()
                 waiting = False
             self._closed.wait(_NEWS_SECONDS if self.live else REDRAW_SECONDS)
+
+    def _read_ahead(self) -> int:
+        """Learn what the process that reads a long journal found, and return how many bytes; until then, an outline."""
+        if self._ahead is None:
+            return 0
+        self.store.become(skimmed.outline(self.run.journal))
+        self._changed()
+        read = self._ahead.result(self.store)
+        if not read:  # it is read the ordinary way, from the start
+            self.store.become(MetricStore().contents())
+        return read
 
     def _catch_up(self, follower: Follower) -> None:
         """Read what the journal holds already; its beginning is shown while the rest is read."""
@@ -148,9 +161,11 @@ class Follow:
 
 
 def _is_news(event: Event) -> bool:
-    """Whether an event is told at once: all but steps, checkpoints (small runs write one every few seconds), and how
-    far a phase has come."""
-    return event["kind"] not in ("step", "checkpoint") and not (event["kind"] == "phase" and "done" in event)
+    """Whether an event is told at once: all but steps, what comes after every so many of them (small runs evaluate and
+    write a checkpoint every few seconds), and how far a phase has come."""
+    if event["kind"] == "phase":
+        return "done" not in event and event.get("name") not in ("train", "evaluate")
+    return event["kind"] not in ("step", "checkpoint", "eval", "sample")
 
 
 def clock_of_this_thread() -> Callable[[], float]:

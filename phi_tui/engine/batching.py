@@ -64,8 +64,11 @@ class Batching:
         return filled(lengths, budget) if self.packed else padded(lengths, budget)
 
     def parts(self, rows: list[dict[str, Any]], budget: int) -> list[dict[str, Any]]:
-        """Return the batches of a step's rows."""
-        chosen = self.cut([len(row["input_ids"]) for row in rows], budget)
+        """Return the batches of a step's rows, longest rows first, of at most `budget` computed tokens or one row."""
+        if self.fused is not None:
+            chosen = thrifty([row["input_ids"] for row in rows], budget)
+        else:
+            chosen = self.cut([len(row["input_ids"]) for row in rows], budget)
         return [self.collate([rows[number] for number in part]) for part in chosen]
 
     def loss(self, model: Any, batch: dict[str, Any]) -> Any:
@@ -133,7 +136,7 @@ def filled(lengths: Sequence[int], budget: int) -> list[list[int]]:
 
     Longest first into the emptiest of the fewest packs that could hold all; where a row fits none, one more is opened.
     """
-    packs = max(1, -(-sum(lengths) // max(1, budget)))
+    packs = max(1, min(len(lengths), -(-sum(lengths) // max(1, budget))))
     out: list[list[int]] = [[] for _ in range(packs)]
     held = [0] * packs
     for row in sorted(range(len(lengths)), key=lambda row: -lengths[row]):
@@ -145,6 +148,18 @@ def filled(lengths: Sequence[int], budget: int) -> list[list[int]]:
         out[emptiest].append(row)
         held[emptiest] += lengths[row]
     return [part for part in out if part]
+
+
+def thrifty(rows: Sequence[list[int]], budget: int) -> list[list[int]]:
+    """Return row numbers in packs like `filled`, where a prefix that rows share counts once a pack."""
+    costs: list[int] = []
+    members: list[list[int]] = []
+    for shared, numbers in shared_prefix.groups(rows):
+        own = [len(rows[number]) - shared for number in numbers]
+        together = filled(own, budget - shared) if shared else [[place] for place in range(len(own))]
+        costs += [shared + sum(own[place] for place in part) for part in together]
+        members += [[numbers[place] for place in part] for part in together]
+    return [[number for item in part for number in members[item]] for part in filled(costs, budget)]
 
 
 def choose(

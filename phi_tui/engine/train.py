@@ -318,15 +318,18 @@ class _Training:
         return (batch, self._accum(batch)) if chosen else (planned.batch_size, planned.grad_accum)
 
     def _rehearsal(self) -> measured.Rehearsal:
-        """What a measured step runs: the longest rows forward and backward, and the evaluation's largest batch."""
+        """What a measured step runs: the longest rows forward and backward, and the evaluation's largest batch.
+
+        Rows that share a prefix fill a batch only when there are more of them than a batch counts.
+        """
         lengths = row_lengths(self.train_rows)
         longest = sorted(range(len(lengths)), key=lambda row: -lengths[row])
 
         def rows(count: int) -> None:
-            picked = self.train_rows[longest[:count]]
-            batch = self.batching.collate(
-                [dict(zip(picked, values, strict=True)) for values in zip(*picked.values(), strict=True)]
-            )
+            picked = self.train_rows[longest[: 4 * count]]
+            some = [dict(zip(picked, values, strict=True)) for values in zip(*picked.values(), strict=True)]
+            parts = self.batching.parts(some, count * lengths[longest[0]])
+            batch = max(parts, key=lambda part: int(part["input_ids"].numel()))
             self.model.train()
             try:
                 batch = batching.moved(batch, self.job.device.type)

@@ -103,6 +103,7 @@ class Chart(Widget, can_focus=True):
         self._key: tuple[object, ...] = ()
         self._content: tuple[object, ...] = ()
         self._strips: list[Strip] = []
+        self._styles_found: dict[str, Style] = {}
         self.set_reactive(Chart.title, title)
         self.set_reactive(Chart.log_axis, log_axis)
         self.set_reactive(Chart.charset, charset)
@@ -166,8 +167,15 @@ class Chart(Widget, can_focus=True):
         """Take the next of the usual windows."""
         self.window = _after(self.window, WINDOWS)
 
+    def notify_style_update(self) -> None:
+        """The library found other styles; looking each up anew was a sixth of a redraw."""
+        super().notify_style_update()
+        self._styles_found = {}
+
     def _style(self, part: str) -> Style:
-        return self.get_component_rich_style(f"chart--{part}")
+        if part not in self._styles_found:
+            self._styles_found[part] = self.get_component_rich_style(f"chart--{part}")
+        return self._styles_found[part]
 
     def _drawing_key(self) -> tuple[object, ...]:
         """Everything but the points that the drawing depends on."""

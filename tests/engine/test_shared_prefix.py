@@ -101,6 +101,28 @@ def test_groups_hold_every_row_once_and_leave_the_fewest_tokens() -> None:
         assert _computed(rows, found) == best
 
 
+@pytest.mark.parametrize("budget", [1, 40, 128, 350, 5000])
+def test_packs_are_cut_by_the_tokens_that_are_computed(budget: int) -> None:
+    rows = [row["input_ids"] for seed in range(3) for row in _rows(21, "completion", seed)]
+    packs = batching.thrifty(rows, budget)
+    assert sorted(itertools.chain(*packs)) == list(range(len(rows)))
+    for pack in packs:
+        held = [rows[number] for number in pack]
+        assert len(pack) == 1 or _computed(held, shared_prefix.groups(held)) <= budget
+    assert len(packs) <= len(batching.filled([len(row) for row in rows], budget))
+
+
+def test_a_prefix_makes_room_for_more_rows_and_none_changes_nothing() -> None:
+    numbers = random.Random(1)
+    front = [numbers.randrange(99) for _ in range(30)]
+    tails = [[numbers.randrange(99) for _ in range(15)] for _ in range(60)]
+    assert len(batching.thrifty([front + tail for tail in tails], 480)) == 2  # 30 + 30 * 15 computed tokens each
+    assert len(batching.filled([45] * 60, 480)) == 6
+    lengths = [30, 4, 50, 7, 90]
+    plain = [[numbers.randrange(99) for _ in range(length)] for length in lengths]
+    assert sorted(map(sorted, batching.thrifty(plain, 100))) == sorted(map(sorted, batching.filled(lengths, 100)))
+
+
 def _partitions(rows: list[list[int]]) -> list[list[tuple[int, list[int]]]]:
     """Every way to put rows into groups, each with the longest prefix it can have."""
     ways = []
