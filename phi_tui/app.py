@@ -48,6 +48,8 @@ if TYPE_CHECKING:
 _STYLES = Path(__file__).parent / "styles"
 
 _WATCH_SECONDS = 2.0
+_PROJECT_SECONDS = 0.4
+"""After so long the project of a run that is watched from the start is opened."""
 _INSPECTOR_SECONDS = 30.0
 """How long a start waits for a look at the data to end."""
 
@@ -348,11 +350,10 @@ class PhiApp(App[int]):
         from phi_tui.follow import Follow, clock_of_this_thread
 
         self.unwatch_run()
-        name = run.path.parent.name
-        if self.session.project is None or self.session.project.name != name:
-            file = self.session.workspace.root / f"{name}.toml"
-            if file.is_file():
-                self.tried(lambda: self.session.open(file))
+        if self._shown:
+            self._open_project_of(run)
+        else:  # the curve comes first: opening a project imports the schema, which takes 0.15 s
+            self.set_timer(_PROJECT_SECONDS, lambda: self._open_project_of(run))
 
         def changed() -> None:
             self.post_message(RunChanged(run.id))
@@ -362,6 +363,13 @@ class PhiApp(App[int]):
         self.look_at_runs()
         self.go("train")
         self.call_later(self._show_followed)
+
+    def _open_project_of(self, run: Run) -> None:
+        name = run.path.parent.name
+        if self.session.project is None or self.session.project.name != name:
+            file = self.session.workspace.root / f"{name}.toml"
+            if file.is_file() and (self.follow is None or self.follow.run is run):
+                self.tried(lambda: self.session.open(file))
 
     def unwatch_run(self) -> None:
         """Follow no run any more; the run goes on."""

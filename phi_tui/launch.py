@@ -12,13 +12,15 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from phi_tui import journal, run
 from phi_tui.errors import PhiError, Refusal
 from phi_tui.run import Run
-from phi_tui.schema import Project
 from phi_tui.workspace import Workspace, make_folder
+
+if TYPE_CHECKING:
+    from phi_tui.schema import Project
 
 
 def new(project: Project, root: Path, workspace: Workspace) -> Run:

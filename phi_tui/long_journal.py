@@ -189,7 +189,9 @@ def whole(flat: Flat) -> Contents:
 
 
 def main(path: Path) -> None:
-    """Read a journal and write what came out to standard output."""
+    """Read a journal and write what came out to standard output; on few cores, the app that comes up goes first."""
+    if hasattr(os, "nice"):
+        os.nice(10)
     store, size = read(path)
     held = {name: _flat(value) if isinstance(value, Contents) else value for name, value in store.contents().items()}
     sys.stdout.buffer.write(pickle.dumps((held, size), pickle.HIGHEST_PROTOCOL))

@@ -6,7 +6,7 @@ directory, so it is the same screen for a run of this process, of another one, a
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import on
 from textual.app import ComposeResult
@@ -16,10 +16,8 @@ from textual.widgets import Button, ContentSwitcher, Static
 
 from phi_tui import figures, launch
 from phi_tui.follow import Follow
-from phi_tui.metrics import Line
 from phi_tui.run import Run
 from phi_tui.safe_text import clean
-from phi_tui.schema import Project
 from phi_tui.screens.frame import Frame
 from phi_tui.screens.train_actions import TrainActions
 from phi_tui.widgets.load_panel import LoadPanel
@@ -30,6 +28,9 @@ from phi_tui.widgets.run_log import RunLog
 from phi_tui.widgets.run_outcome import RunOutcome
 from phi_tui.widgets.run_status import RunStatus
 from phi_tui.widgets.sample_list import SampleList
+
+if TYPE_CHECKING:
+    from phi_tui.schema import Project
 
 PANES = ("log", "said", "load")
 

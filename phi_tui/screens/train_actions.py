@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from phi_tui import branch
 from phi_tui.engine import checkpoints
 from phi_tui.run import Request, Run
 from phi_tui.screens.frame import Frame
@@ -93,6 +92,8 @@ class TrainActions(Frame):
         self.starting = True
 
         def start() -> Any:
+            from phi_tui import branch
+
             self.phi.wait_for_inspector()
             going_on = branch.from_checkpoint(run, step, place) if step else run
             return self.phi.start_engine(going_on, place, here=here, resume=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 from textual.app import ComposeResult
@@ -11,7 +11,9 @@ from textual.widgets import Button, Static
 
 from phi_tui import figures
 from phi_tui.safe_text import clean
-from phi_tui.schema import Project
+
+if TYPE_CHECKING:
+    from phi_tui.schema import Project
 
 
 class PreflightPanel(VerticalScroll):

@@ -85,6 +85,8 @@ def lines(
 ) -> list[Text]:
     """Return the three lines for `width` cells."""
     words, style = _WORDS[state]
+    if shot.phase is not None and shot.phase.name == "journal":
+        words, style = "… not known yet", "dim"
     first = Text.assemble((words, style), "  ", (clean(name, one_line=True), "bold"), no_wrap=True)
     phase = _phase(shot) if state == "running" else clean(shot.message.partition("\n")[0], one_line=True, limit=300)
     if phase:
