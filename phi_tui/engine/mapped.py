@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-_MADV_DONTNEED = 4
+_MADV_RANDOM, _MADV_DONTNEED = 1, 4
 
 
 def places(model: Any) -> dict[int, int]:
@@ -34,7 +34,11 @@ def let_go(left: Iterable[tuple[int, int]]) -> int:
         end = (address + size) // mmap.PAGESIZE * mmap.PAGESIZE
         if first < end and any(start <= first and end <= stop for start, stop in mappings):
             advise = ctypes.CDLL(None, use_errno=True).madvise
-            if advise(ctypes.c_void_p(first), ctypes.c_size_t(end - first), _MADV_DONTNEED) == 0:
+            place = ctypes.c_void_p(first), ctypes.c_size_t(end - first)
+            # Read in another way than its neighbours, it is a mapping of its own: else whoever reads a page of theirs
+            # is given up to 2 MB around it.
+            advise(*place, _MADV_RANDOM)
+            if advise(*place, _MADV_DONTNEED) == 0:
                 given += end - first
     return given
 
