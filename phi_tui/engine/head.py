@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-BLOCK_BYTES = 64 * 1024 * 1024
+BLOCK_BYTES = 32 * 1024 * 1024
 """Of logits in a block, in the type that they are computed in."""
 CACHED_BYTES = 2 * 1024 * 1024
 """Of fp32 logits that a core takes at a time on their way to probabilities, so that they stay in its cache."""

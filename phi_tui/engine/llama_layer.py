@@ -70,7 +70,7 @@ class LlamaLayer(torch.autograd.Function):
         k = _rotated(qkv[:, nq : nq + nk].view(tokens, f.kv_heads, d), pack)
         v = qkv[:, nq + nk :].contiguous().view(tokens, f.kv_heads, d)  # a view would keep all of qkv
         scaling = d**-0.5
-        attended, kept = rows_attention.forward(q, k, v, pack.blocks, scaling)
+        attended = rows_attention.forward(q, k, v, pack.blocks, scaling)
         mask_o = _mask(attended, rate, low[6:8:2])
         h = linear(attended, f.o, f.o_bias)
         h_o = _adapt(h, (h.shape[1],), _dropped(attended, mask_o, rate), low[6:8], f.scalings[3:4])
@@ -88,7 +88,7 @@ class LlamaLayer(torch.autograd.Function):
         y += h
 
         ctx.frozen, ctx.pack, ctx.rate, ctx.low = f, pack, rate, low
-        ctx.kept = (rstd_1, q, k, v, attended, kept, h, rstd_2, gate_up, h_qkv, h_o, h_gate_up, h_d)
+        ctx.kept = (rstd_1, q, k, v, attended, h, rstd_2, gate_up, h_qkv, h_o, h_gate_up, h_d)
         ctx.masks = (mask_1, mask_o, mask_2, mask_d)
         ctx.types = [None if one is None else one.dtype for one in adapters]
         ctx.save_for_backward(x)
@@ -99,7 +99,7 @@ class LlamaLayer(torch.autograd.Function):
         (dy,) = grads
         (x,) = ctx.saved_tensors
         f, pack, rate, low = ctx.frozen, ctx.pack, ctx.rate, ctx.low
-        rstd_1, q, k, v, attended, kept, h, rstd_2, gate_up, h_qkv, h_o, h_gate_up, h_d = ctx.kept
+        rstd_1, q, k, v, attended, h, rstd_2, gate_up, h_qkv, h_o, h_gate_up, h_d = ctx.kept
         mask_1, mask_o, mask_2, mask_d = ctx.masks
         ctx.kept = ctx.masks = None
         found: list[Any] = [None] * 14
@@ -128,7 +128,7 @@ class LlamaLayer(torch.autograd.Function):
         dropped = _dropped(attended, mask_o, rate)
         _adapted_back(d_attended, dh, (dh.shape[1],), dropped, mask_o, rate, low, h_o, f.scalings, found, 3)
         scaling = f.head_dim**-0.5
-        dq, dk, dv = rows_attention.backward(d_attended, attended, q, k, v, pack.blocks, kept, scaling)
+        dq, dk, dv = rows_attention.backward(d_attended, attended, q, k, v, pack.blocks, scaling)
         tokens, nq, nk = x.shape[0], f.heads * f.head_dim, f.kv_heads * f.head_dim
         d_qkv = torch.cat(
             [_rotated_back(dq, pack).view(tokens, nq), _rotated_back(dk, pack).view(tokens, nk), dv.view(tokens, nk)], 1

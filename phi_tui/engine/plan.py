@@ -76,10 +76,10 @@ def make(
         accum = settings.grad_accum
         batch = max(1, round(wanted / accum))
     else:
-        # On a CPU, batches of about a thousand tokens are as fast as larger ones and hold less memory; a tiny model
+        # On a CPU, batches of some hundred tokens are about as fast as larger ones and hold less memory; a tiny model
         # is bound by overhead and wants more.  So many tokens are `batch` of the longest rows: that is where a step's
         # rows are cut.  A GPU takes the whole step if it fits.
-        budget = 65_536 if on_gpu else 1024 if model.parameters > 50_000_000 else 4096
+        budget = 65_536 if on_gpu else 1280 // weight_bytes if model.parameters > 50_000_000 else 4096
         batch = max(1, min(wanted, budget // max(1, train.p95 if on_gpu else train.longest)))
         accum = math.ceil(wanted / batch)
         batch = math.ceil(wanted / accum)

@@ -32,7 +32,7 @@ class Block:
     bias: Any
     seen: int
     whole: bool = True
-    """Whether it is all of its rows: its probabilities are kept for the backward pass, others computed again."""
+    """Whether it is all of its rows, and not a part of a long one."""
     front: tuple[int, int] = (0, 0)
     """Tokens that its rows see before their own, first to behind the last: the copy of the prefix they share."""
 
@@ -84,15 +84,14 @@ def _bias(group: Sequence[int], device: Any) -> Any:
     return torch.zeros(seen.shape, device=device).masked_fill_(~seen, float("-inf"))
 
 
-def forward(q: Any, k: Any, v: Any, packed: Sequence[Block], scaling: float) -> tuple[Any, list[Any]]:
-    """Return the attention's output (tokens, heads * d) and what the backward pass needs of each block.
+def forward(q: Any, k: Any, v: Any, packed: Sequence[Block], scaling: float) -> Any:
+    """Return the attention's output (tokens, heads * d).
 
     q is (tokens, heads, d), k and v (tokens, kv_heads, d); heads that share a key are folded into rows.
     """
     tokens, heads, d = q.shape
     shared = k.shape[1]
     out = q.new_empty(tokens, heads, d)
-    kept = []
     for block in packed:
         queries, keys, values = _folded(q, block, shared), _across(k, block), _across(v, block)
         p = _probabilities(queries, keys, block, heads // shared, scaling)
@@ -101,14 +100,17 @@ def forward(q: Any, k: Any, v: Any, packed: Sequence[Block], scaling: float) -> 
         out[block.start : block.end] = (
             answer.view(shared, heads // shared, length, d).permute(2, 0, 1, 3).reshape(length, heads, d)
         )
-        kept.append(p if block.whole else None)
-    return out.view(tokens, heads * d), kept
+    return out.view(tokens, heads * d)
 
 
 def backward(
-    grad: Any, out: Any, q: Any, k: Any, v: Any, packed: Sequence[Block], kept: Sequence[Any], scaling: float
+    grad: Any, out: Any, q: Any, k: Any, v: Any, packed: Sequence[Block], scaling: float
 ) -> tuple[Any, Any, Any]:
-    """Return the gradients of q, k and v for that of the output, both (tokens, heads * d)."""
+    """Return the gradients of q, k and v for that of the output, both (tokens, heads * d).
+
+    Probabilities are computed again: kept, those of short rows are a sixth of what a layer keeps, and they take 2% of
+    a step.
+    """
     import torch
 
     tokens, heads, d = q.shape
@@ -119,10 +121,9 @@ def backward(
     sums = (grad.float() * out.float()).sum(-1)
     row: list[Any] = []
     fronts: dict[tuple[int, int], list[Any]] = {}
-    for block, p in zip(reversed(packed), reversed(kept), strict=True):
+    for block in reversed(packed):
         queries, keys, values = _folded(q, block, shared), _across(k, block), _across(v, block)
-        if p is None:
-            p = _probabilities(queries, keys, block, heads // shared, scaling)
+        p = _probabilities(queries, keys, block, heads // shared, scaling)
         dout = _folded(grad, block, shared)
         length = block.end - block.start
         ds = torch.bmm(dout, values.transpose(1, 2)).float()

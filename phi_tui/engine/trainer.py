@@ -42,6 +42,7 @@ class NotFinite(RuntimeError):
 
 
 _SETTLED_BYTES = 256 * 1024 * 1024
+"""Gradients of more bytes than this (a whole model) are made when they are needed: kept, they would add to the peak."""
 
 
 class PhiTrainer(Trainer):
@@ -111,7 +112,7 @@ class PhiTrainer(Trainer):
             import torch
 
             trained = [weight for weight in model.parameters() if weight.requires_grad]
-            few = sum(weight.nbytes for weight in trained) <= _SETTLED_BYTES and trained[0].device.type == "cpu"
+            few = sum(weight.nbytes for weight in trained) <= _SETTLED_BYTES and model.device.type == "cpu"
             self._gradients = [(weight, torch.zeros_like(weight)) for weight in trained] if few else []
         for weight, gradient in self._gradients:
             if weight.grad is None:
