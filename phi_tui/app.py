@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import importlib
 import os
 import signal
@@ -34,6 +33,7 @@ from phi_tui.run_list import Glance, RunList
 from phi_tui.safe_text import clean
 from phi_tui.session import Session
 from phi_tui.sheet import Sheet
+from phi_tui.start import end_of_start
 from phi_tui.themes import GOLDEN, THEMES
 from phi_tui.widgets.guide_bar import STEPS
 from phi_tui.widgets.messages import Flawed, RunChanged, RunsSeen
@@ -163,8 +163,7 @@ class PhiApp(App[int]):
 
     def _painted(self) -> None:
         """The first picture is there; only now is there time for what it did not need."""
-        gc.freeze()
-        gc.enable()
+        end_of_start()
         self._watching.set()
         threading.Thread(target=self._watch, name="runs of the workspace", daemon=True).start()
 

@@ -16,3 +16,10 @@ def the_app() -> Any:
     from phi_tui.app import run_app
 
     return run_app
+
+
+def end_of_start() -> None:
+    """Let the collector work from now on, but for what is there: that stays, and need not be looked through."""
+    if not gc.isenabled():
+        gc.freeze()
+        gc.enable()

@@ -303,8 +303,8 @@ _failed: dict[tuple[tuple[int, int], str], str] = {}
 BOTH = pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
 
 
-@BOTH
 @pytest.mark.parametrize("name", NAMES)
+@BOTH  # last, so that a size's tests follow one another: the first of them takes the walk that all look at
 def test_a_screen_looks_as_it_was_kept(name: str, size: tuple[int, int]) -> None:
     text = looked(name, size, "golden")[0]
     assert len(text) == size[1]
