@@ -94,7 +94,7 @@ async def _half_way(app: PhiApp, pilot: Pilot[int]) -> None:
 
 async def _answered(app: PhiApp, pilot: Pilot[int]) -> None:
     await _until(pilot, lambda: "Question" in _seen(app) and app.focused is not None, "the field")
-    await _until(pilot, lambda: "adapter" in _seen(app), "the voices")
+    await _until(pilot, lambda: "adapter  perplexity" in _seen(app), "the voices")  # the words before name adapters too
     if app.size.width < 100:
         await pilot.press("f3")
     question = held_out()[0]["instruction"]
